@@ -1,0 +1,103 @@
+"""The finished folder, through the runtime path, against open_clip in float32."""
+
+import io
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+
+from handler.bake.checkpoint import Checkpoint, torch
+from handler.bake.samples import TEXTS, pictures
+from handler.embedder import Embedder, Image, Options, cosines
+from handler.errors import SetupError
+from handler.images import load_image
+from handler.preprocess import preprocess
+from handler.tokens import Tokenizer
+
+LOWEST_COSINE: Final = 0.99999
+"""f16 weights and another order of summation cost about 3e-7; anything near this is a fault."""
+LARGEST_PIXEL_DIFFERENCE: Final = 1e-6
+"""Of a normalised value: equal arithmetic gives 0, and one step of 8 bits would be 1.4e-2."""
+
+
+def check_tokens(tokenizer: Tokenizer, reference: Any) -> None:
+    """Compare token ids of every sample text.
+
+    Raises:
+        SetupError: naming the first text that differs.
+    """
+    for text in TEXTS:
+        found, expected = tokenizer([text]).tokens[0], reference([text])[0].numpy()
+        if not np.array_equal(found, expected):
+            at = int((found != expected).argmax())
+            raise SetupError(
+                f"token ids of {text[:60]!r} differ from open_clip's at position {at}: "
+                f"{found[at]} instead of {expected[at]}"
+            )
+
+
+def check_pixels(checkpoint: Checkpoint, embedder: Embedder) -> float:
+    """Compare preprocessed sample pictures; return the largest difference.
+
+    Raises:
+        SetupError: naming the first picture beyond the tolerance.
+    """
+    worst = 0.0
+    for name, data in pictures().items():
+        difference = float(
+            np.abs(_runtime_pixels(data, embedder) - _reference_pixels(data, checkpoint)).max()
+        )
+        if difference > LARGEST_PIXEL_DIFFERENCE:
+            raise SetupError(
+                f"pixels of the {name!r} sample differ from open_clip's by {difference:.3g}, "
+                f"at most {LARGEST_PIXEL_DIFFERENCE} allowed"
+            )
+        worst = max(worst, difference)
+    return worst
+
+
+def check_vectors(checkpoint: Checkpoint, embedder: Embedder, reference: Any) -> dict[str, float]:
+    """Embed every sample both ways; return the lowest cosine of texts and of pictures.
+
+    Raises:
+        SetupError: naming the worst sample and its cosine.
+    """
+    images = pictures()
+    with torch.inference_mode():
+        texts_expected = checkpoint.model.encode_text(reference(list(TEXTS)), normalize=False)
+        pixels = np.stack([_reference_pixels(data, checkpoint) for data in images.values()])
+        images_expected = checkpoint.model.encode_image(torch.from_numpy(pixels), normalize=False)
+    texts_found = embedder.embed(TEXTS, [], Options()).vectors
+    images_found = embedder.embed(
+        [], [Image(data, name) for name, data in images.items()], Options()
+    ).vectors
+    return {
+        "text_cosine": _lowest("text", texts_found, texts_expected.numpy(), list(TEXTS)),
+        "image_cosine": _lowest("image", images_found, images_expected.numpy(), list(images)),
+    }
+
+
+def _lowest(
+    kind: str, found: NDArray[np.float32], expected: NDArray[np.float32], names: list[str]
+) -> float:
+    found_cosines = cosines(found, expected)
+    worst = int(np.nan_to_num(found_cosines, nan=-1.0).argmin())
+    lowest = float(found_cosines[worst])
+    if not lowest >= LOWEST_COSINE:
+        raise SetupError(
+            f"the vector of {kind} {names[worst][:60]!r} has cosine {lowest:.7f} to open_clip's, "
+            f"at least {LOWEST_COSINE} wanted"
+        )
+    return lowest
+
+
+def _runtime_pixels(data: bytes, embedder: Embedder) -> NDArray[np.float32]:
+    return preprocess(
+        load_image(data, "sample", max_pixels=10_000_000), embedder.manifest.preprocess
+    )
+
+
+def _reference_pixels(data: bytes, checkpoint: Checkpoint) -> NDArray[np.float32]:
+    pixels: NDArray[np.float32] = checkpoint.preprocess(PillowImage.open(io.BytesIO(data))).numpy()
+    return pixels

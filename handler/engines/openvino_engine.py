@@ -1,0 +1,169 @@
+"""OpenVINO on the CPU: the default engine, and the one a cold start is built around.
+
+Four measured facts shape this module (docs/architecture.md has the figures):
+- `import openvino` pulls in the model converter, which sends a telemetry event and takes 60 ms;
+  serving never converts, so the converter is kept out.
+- The token table is a third of ViT-B-32's text tower and a request needs a handful of its rows:
+  it stays in a memory-mapped file, and the tower is fed embeddings.
+- Weights lie on disk as f16 and are unpacked to f32 at the first inference. The mapped pages are
+  then given back to the kernel, so f16 and f32 copies of one tower at most exist side by side.
+- Every new input shape costs tens of milliseconds, and some another copy of the weights in
+  another layout: lengths are rounded up to multiples of 8 and batches split into powers of two.
+"""
+
+import mmap
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handler.bundle import Bundle, TextSpec
+from handler.errors import InvalidRequest, SetupError
+
+# The package tolerates the absence of its converter; see the module's docstring.
+sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]
+import openvino  # noqa: E402
+
+TEXT_BATCH: Final = 32
+IMAGE_BATCH: Final = 16
+LENGTH_STEP: Final = 8
+
+
+class OpenVinoEngine:
+    """Both towers, or the one asked for, compiled at a pinned precision."""
+
+    device = "cpu"
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        precision: str,
+        towers: Literal["both", "text", "image"],
+        threads: int,
+    ) -> None:
+        core = openvino.Core()
+        # Pinned, because OpenVINO picks bf16 by itself on CPUs with AMX and f32 elsewhere: a fleet
+        # of mixed hosts would write two slightly different spaces into one index.
+        config = {
+            "INFERENCE_PRECISION_HINT": precision,
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+            "INFERENCE_NUM_THREADS": threads,
+        }
+        capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if precision == "bf16" and "BF16" not in capabilities:
+            raise SetupError("PRECISION=bf16 needs a CPU with bf16 instructions; use PRECISION=f32")
+        spec = bundle.manifest.text
+        self._spec: Final = spec
+        self._table: NDArray[np.float16] | None = None
+        if spec.inputs == "embeddings" and towers != "image":
+            self._table = np.load(bundle.file("token_embedding.npy"), mmap_mode="r")
+        self._towers: Final[dict[str, _Tower]] = {}
+        names = ["image", "text"] if towers == "both" else [towers]
+        loaders = [
+            threading.Thread(target=self._load, args=(core, bundle, name, config), name=name)
+            for name in names
+        ]
+        self._failures: list[Exception] = []
+        for loader in loaders:
+            loader.start()
+        for loader in loaders:
+            loader.join()
+        if self._failures:
+            raise SetupError(f"{bundle.path} cannot be loaded: {self._failures[0]}")
+
+    def encode_text(self, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
+        """int64 (n, context_length) → float32 (n, dim); short texts run only as far as they go."""
+        tower = self._tower("text")
+        index = pooled_positions(tokens, self._spec)
+        table = self._table
+        if table is None:
+            return _in_batches(TEXT_BATCH, len(tokens), lambda part: tower.run(tokens[part]))
+        order = np.argsort(index, kind="stable")  # texts of like length share a batch
+        tokens, index = tokens[order], index[order]
+
+        def run(part: slice) -> NDArray[np.float32]:
+            length = tokens.shape[1]
+            if self._spec.trim:
+                needed = int(index[part].max()) + 1
+                length = min(-(-needed // LENGTH_STEP) * LENGTH_STEP, length)
+            return tower.run(table[tokens[part, :length]].astype(np.float32), index[part])
+
+        vectors = _in_batches(TEXT_BATCH, len(tokens), run)
+        out = np.empty_like(vectors)
+        out[order] = vectors
+        return out
+
+    def encode_image(self, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """float32 (n, 3, height, width) → float32 (n, dim)."""
+        tower = self._tower("image")
+        return _in_batches(
+            IMAGE_BATCH, len(pixel_values), lambda part: tower.run(pixel_values[part])
+        )
+
+    def _tower(self, name: str) -> "_Tower":
+        try:
+            return self._towers[name]
+        except KeyError:
+            raise InvalidRequest(
+                f"this deployment serves one tower only and has none for {name}s (TOWERS)",
+                field=name,
+                code="tower_not_loaded",
+            ) from None
+
+    def _load(self, core: Any, bundle: Bundle, name: str, config: dict[str, Any]) -> None:
+        try:
+            self._towers[name] = _Tower(core, bundle.file(f"{name}.xml"), config)
+        except Exception as error:  # carried to the thread that waits, which raises it
+            self._failures.append(error)
+
+
+class _Tower:
+    """One compiled network; calls are serialised, since each uses all the threads."""
+
+    def __init__(self, core: Any, xml: Path, config: dict[str, Any]) -> None:
+        with xml.with_suffix(".bin").open("rb") as stream:
+            # Private and copy-on-write: nothing is written, but OpenVINO wants a writable buffer.
+            self._map = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
+        weights = openvino.Tensor(np.frombuffer(self._map, np.uint8), shared_memory=True)
+        # The network keeps reading this buffer when it meets a new shape: both live as one.
+        self._weights: Final = weights
+        model = core.read_model(xml.read_bytes(), weights)
+        self._request = core.compile_model(model, "CPU", config).create_infer_request()
+        self._lock = threading.Lock()
+        self._unpacked = False
+
+    def run(self, *inputs: NDArray[Any]) -> NDArray[np.float32]:
+        with self._lock:
+            vectors = np.array(self._request.infer(list(inputs), share_inputs=True)[0], np.float32)
+            if not self._unpacked:
+                # Every weight has been copied by now: give the file's pages back to the kernel.
+                self._map.madvise(mmap.MADV_DONTNEED)
+                self._unpacked = True
+            return vectors
+
+
+def pooled_positions(tokens: NDArray[np.int64], spec: TextSpec) -> NDArray[np.int64]:
+    """Return int64 (n,): the position whose features become the text's vector."""
+    match spec.pool:
+        case "argmax":
+            return np.asarray(tokens.argmax(axis=1), np.int64)
+        case "eos":
+            return np.asarray((tokens == spec.eos_id).argmax(axis=1), np.int64)
+        case "first":
+            return np.zeros(len(tokens), np.int64)
+        case "last" | "tower":
+            return np.full(len(tokens), tokens.shape[1] - 1, np.int64)
+
+
+def _in_batches(limit: int, count: int, run: Any) -> NDArray[np.float32]:
+    """Concatenate `run` over slices whose sizes are powers of two up to `limit`."""
+    parts, start = [], 0
+    while start < count:
+        size = min(limit, 1 << ((count - start).bit_length() - 1))
+        parts.append(run(slice(start, start + size)))
+        start += size
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
