@@ -1,7 +1,7 @@
 # `make run` and `make test` set everything up themselves; see README.md.
 PYTHON ?= python3
 MODEL_NAME ?= shapes-tiny
-VENV := .venv
+VENV := .venvs
 RUN := $(VENV)/run
 DEV := $(VENV)/dev
 export MODEL_NAME

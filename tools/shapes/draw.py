@@ -92,7 +92,7 @@ def _circle(radius: float = 1.0, x: float = 0.0) -> Points:
 def _spokes(radii: tuple[float, ...]) -> Points:
     """Give the polygon with corners at these distances, evenly turned from the top."""
     turn = np.arange(len(radii)) * 2 * math.pi / len(radii)
-    return np.stack([np.sin(turn), -np.cos(turn)], axis=1) * np.array(radii)[:, None]
+    return np.stack([np.sin(turn), -np.cos(turn)], axis=1) * np.array([radii], dtype=np.float64).T
 
 
 def _outlines(shape: str) -> tuple[Points, Points | None]:
@@ -149,7 +149,7 @@ def _mask(
         fill(cut @ turn.T * scale, 0)
     full = Image.new("L", (width, height))
     full.paste(tile.reduce(_SUPERSAMPLE), (int(corner[0]), int(corner[1])))
-    return np.asarray(full, dtype=np.float32)[..., None] / 255
+    return np.asarray(full, dtype=np.float32)[..., None] / np.float32(255)
 
 
 def _backdrop(
@@ -173,7 +173,7 @@ def _paint(colour: str, rng: np.random.Generator) -> NDArray[np.float32]:
     # Each channel falls off linearly with its distance, on the colour wheel, from its own hue.
     distance = np.abs((hue - np.array([0.0, 120.0, 240.0]) + 180) % 360 - 180)
     weight = np.clip(2 - distance / 60, 0, 1)
-    return (value * (1 - saturation * (1 - weight))).astype(np.float32)
+    return np.asarray(value * (1 - saturation * (1 - weight)), dtype=np.float32)
 
 
 def draw(

@@ -143,9 +143,12 @@ def measure(directory: Path, each: int = PER_COMBINATION, seed: int = SEED) -> R
         precision[unseen].append(_share(hits[: int(hits.sum())]))
         clean.append(bool(hits[:10].all()))
     return Report(
-        *accuracies,
-        *alone,
-        *(sum(found) / len(found) for found in precision),
+        seen=accuracies[0],
+        held_out=accuracies[1],
+        alone_seen=alone[0],
+        alone_held_out=alone[1],
+        pairs_seen=sum(precision[0]) / len(precision[0]),
+        pairs_held_out=sum(precision[1]) / len(precision[1]),
         clean_top_ten=sum(clean) / len(clean),
     )
 
