@@ -4,6 +4,7 @@ MODEL_NAME ?= shapes-tiny
 VENV := .venvs
 RUN := $(VENV)/run
 DEV := $(VENV)/dev
+SAM := $(VENV)/sam
 export MODEL_NAME
 
 .PHONY: run test lint format bench bench-quick families model bundle clean
@@ -12,7 +13,7 @@ export MODEL_NAME
 run: $(RUN)/.installed-$(if $(filter shapes-tiny,$(MODEL_NAME)),serve,bake)
 	$(RUN)/bin/openclip serve
 
-test: $(DEV)/.installed
+test: $(DEV)/.installed $(SAM)/.installed
 	$(DEV)/bin/ruff format --check .
 	$(DEV)/bin/ruff check .
 	$(DEV)/bin/mypy
@@ -51,7 +52,11 @@ $(RUN)/.installed-bake: pyproject.toml constraints.txt
 	$(PYTHON) tools/setup_venv.py $(RUN) --extras server,bake --stamp $@
 
 $(DEV)/.installed: pyproject.toml constraints.txt
-	$(PYTHON) tools/setup_venv.py $(DEV) --extras server,bake,hub --groups dev,rie --stamp $@
+	$(PYTHON) tools/setup_venv.py $(DEV) --extras server,bake,hub --groups dev --stamp $@
+
+# The Runtime Interface Emulator comes inside aws-sam-cli, which pins an older click than others.
+$(SAM)/.installed: constraints.txt
+	$(PYTHON) tools/setup_venv.py $(SAM) --only "aws-sam-cli>=1.135" --stamp $@
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

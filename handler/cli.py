@@ -90,3 +90,7 @@ def main() -> None:
     """Run the command line."""
     with exit_on_setup_error():
         app()
+
+
+if __name__ == "__main__":
+    main()

@@ -60,7 +60,7 @@ class Embedder:
         self.device: Final = self._engine.device
         self.tokenizer: Final[Tokenizer] = load_tokenizer(bundle)
         self._pool: Final = ThreadPoolExecutor(threads, thread_name_prefix="decode")
-        self._bundle: Final = bundle
+        self.bundle: Final = bundle
         self.default_space: Final = self.space(
             Options(decode=settings.decode, orient=settings.orient)
         )
@@ -107,7 +107,7 @@ class Embedder:
             SetupError: the vectors are not the baked model's.
         """
         wanted = self.settings.towers
-        with np.load(self._bundle.file("probe.npz")) as probe:
+        with np.load(self.bundle.file("probe.npz")) as probe:
             text, picture = str(probe["text"]), probe["picture"].tobytes()
             # The image tower first: its file pages are given back before the text's come in.
             if wanted != "text":

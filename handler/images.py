@@ -7,15 +7,24 @@ import re
 import warnings
 from typing import Final, Literal
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import (
+    AvifImagePlugin,
+    Image,
+    ImageOps,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
 
 from handler.bundle import PreprocessSpec
 from handler.errors import InvalidRequest, PayloadTooLarge, UnsupportedMedia
 from handler.preprocess import target_size
 
-FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM", "MPO")
-"""Formats that may be opened; Pillow's other decoders are out of a stranger's reach. MPO is what
-many cameras write under .jpg."""
+FORMATS: Final = ("JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP", "TIFF", "AVIF")
+"""Formats that may be opened; Pillow's other decoders are out of a stranger's reach."""
+
+# Pillow imports five decoders by itself, and all forty when it is asked for a sixth.
+_DECODERS: Final = (AvifImagePlugin, TiffImagePlugin, WebPImagePlugin)
 
 # Above its own threshold Pillow only warns, and decodes all the same.
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)

@@ -1,6 +1,7 @@
 """The long-running server: uvicorn, ready only when the model is."""
 
 import logging
+import signal
 import sys
 import threading
 import time
@@ -43,6 +44,8 @@ def serve(settings: Settings) -> None:
     )
     server = uvicorn.Server(config)
     loader.start(server)
+    # uvicorn finishes its work on SIGTERM, then raises it again: ending well is not dying of it.
+    signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         server.run()
     except SystemExit:  # uvicorn's way to say that it could not bind; it has logged why

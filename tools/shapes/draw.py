@@ -173,7 +173,8 @@ def _paint(colour: str, rng: np.random.Generator) -> NDArray[np.float32]:
     # Each channel falls off linearly with its distance, on the colour wheel, from its own hue.
     distance = np.abs((hue - np.array([0.0, 120.0, 240.0]) + 180) % 360 - 180)
     weight = np.clip(2 - distance / 60, 0, 1)
-    return np.asarray(value * (1 - saturation * (1 - weight)), dtype=np.float32)
+    shade: NDArray[np.float32] = (value * (1 - saturation * (1 - weight))).astype(np.float32)
+    return shade
 
 
 def draw(
