@@ -201,7 +201,8 @@ def _save_probe(folder: Path, checkpoint: Checkpoint, reference: Any, spec: Prep
 
 
 def _refuse_to_overwrite(out: Path) -> None:
-    if out.exists() and not (out / "manifest.json").is_file():
+    ours = (out / "manifest.json").is_file() or (out.is_dir() and not any(out.iterdir()))
+    if out.exists() and not ours:
         raise SetupError(f"{out} exists and is not a bundle; choose another --out")
 
 

@@ -46,7 +46,8 @@ class Report(NamedTuple):
     # One attribute alone ("a red shape", "a star", "a small shape") against its rivals.
     alone_seen: dict[str, float]
     alone_held_out: dict[str, float]
-    # "a red star" ranks every picture: share of red stars among the first as many as there are.
+    # "a red star" ranks every picture: the share of red stars that come among the first n, where
+    # n is how many red stars there are.
     pairs_seen: float
     pairs_held_out: float
     # Share of the 64 colour-shape prompts whose first ten pictures are all right.
@@ -135,20 +136,20 @@ def measure(directory: Path, each: int = PER_COMBINATION, seed: int = SEED) -> R
     order = (encode_texts(model, tokenizer, texts) @ pictures.features.T).argsort(
         dim=1, descending=True
     )
-    precision: list[list[float]] = [[], []]
+    found_first = torch.zeros(len(truth), dtype=torch.bool)
     clean = []
     for (c, s), ranked in zip(pairs, order, strict=True):
         hits = (truth[ranked, 0] == c) & (truth[ranked, 1] == s)
-        unseen = (COLOURS[c], SHAPES[s], SIZES[0]) in HELD_OUT
-        precision[unseen].append(_share(hits[: int(hits.sum())]))
+        count = int(hits.sum())
+        found_first[ranked[:count][hits[:count]]] = True
         clean.append(bool(hits[:10].all()))
     return Report(
         seen=accuracies[0],
         held_out=accuracies[1],
         alone_seen=alone[0],
         alone_held_out=alone[1],
-        pairs_seen=sum(precision[0]) / len(precision[0]),
-        pairs_held_out=sum(precision[1]) / len(precision[1]),
+        pairs_seen=_share(found_first[groups[0]]),
+        pairs_held_out=_share(found_first[groups[1]]),
         clean_top_ten=sum(clean) / len(clean),
     )
 

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from handler.torchvision_ops import ensure_torchvision
 from tools.shapes.data import Collection, collect
+from tools.shapes.draw import SHAPES
 
 ensure_torchvision()
 import open_clip  # noqa: E402  (it imports torchvision, which the line above makes importable)
@@ -56,7 +57,7 @@ _DECAY: Final = 0.05
 _MAX_LOGIT_SCALE: Final = math.log(100)
 # Share of a batch's pictures shown without colour. Only captions silent about colour are true of
 # them, so that shape is learnt by itself and not as a companion of the colours it was seen in.
-_COLOURLESS_SHARE: Final = 0.25
+_COLOURLESS_SHARE: Final = 0.15
 _COLOURLESS: Final = -2
 
 
@@ -118,7 +119,7 @@ def rate(step: int, steps: int) -> float:
 def augment(
     pictures: torch.Tensor, attributes: torch.Tensor, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mirror some batches and take the colour out of some pictures.
+    """Mirror some batches, turn them by right angles, and take the colour out of some pictures.
 
     pictures: uint8 (n, 3, side, side), given back as floats in 0..1. attributes: (n, 4), given
     back with _COLOURLESS in place of a colour that was taken out.
@@ -126,6 +127,9 @@ def augment(
     images = pictures.float() / 255
     if rng.random() < 0.5:
         images = images.flip(3)  # every shape keeps its name in a mirror
+    # A quarter turn leaves every shape's name true but the heart's, which is drawn upright.
+    upright = (attributes[:, 1] == SHAPES.index("heart"))[:, None, None, None]
+    images = torch.where(upright, images, images.rot90(int(rng.integers(4)), (2, 3)))
     grey = torch.from_numpy(rng.random(len(images)) < _COLOURLESS_SHARE)
     # Mixing the channels differently each time keeps a colour from being read off its brightness.
     mix = torch.from_numpy(rng.dirichlet((1.0, 1.0, 1.0), len(images))).float()
