@@ -109,12 +109,7 @@ def _clean_http(event: dict[str, Any], root_path: str) -> None:
     context = dict(event["requestContext"])
     http = dict(context["http"])
     path = _text(http.get("path") or event.get("rawPath") or "/", "path")
-    stage = context.get("stage")
-    root = root_path
-    if isinstance(stage, str) and stage != "$default":
-        stripped = strip_prefix(path, stage)
-        if stripped != path:
-            path, root = stripped, f"/{stage}"
+    path, stage = _without_stage(path, context)
     http["path"] = strip_prefix(path, root_path)
     http["method"] = _text(http.get("method"), "method")
     http.setdefault("sourceIp", "")
@@ -124,23 +119,34 @@ def _clean_http(event: dict[str, Any], root_path: str) -> None:
     event["rawQueryString"] = event.get("rawQueryString") or ""
     if not isinstance(event.get("cookies"), list):
         event.pop("cookies", None)
-    event[_ROOT] = root
+    event[_ROOT] = root_path or stage
 
 
 def _clean_rest(event: dict[str, Any], root_path: str) -> None:
     path = _text(event.get("path") or "/", "path")
-    full = event["requestContext"].get("path")
-    root = root_path
-    if isinstance(full, str) and full != path and full.endswith(path):
-        root = full[: -len(path)]  # the stage: /prod of /prod/embeddings
+    context = dict(event["requestContext"])
+    full, stage = context.get("path"), ""
+    if event.get("version") == "1.0":  # an HTTP API with v1 payloads
+        path, stage = _without_stage(path, context)
+    elif isinstance(full, str) and full != path and full.endswith(path):
+        # REST has taken it off already: /prod of /prod/embeddings.
+        stage = _text(full[: -len(path)], "requestContext.path")
     event["path"] = strip_prefix(path, root_path)
     event["httpMethod"] = _text(event["httpMethod"], "httpMethod")
-    context = dict(event["requestContext"])
     if not isinstance(context.get("identity"), dict):
         context["identity"] = {}
     event["requestContext"] = context
     event.setdefault("resource", "/{proxy+}")
-    event[_ROOT] = root
+    event[_ROOT] = root_path or stage
+
+
+def _without_stage(path: str, context: dict[str, Any]) -> tuple[str, str]:
+    """Split the path of an HTTP API, which holds a named stage, into (path, "/stage" or "")."""
+    stage = context.get("stage")
+    if not isinstance(stage, str) or stage == "$default":
+        return path, ""
+    stripped = strip_prefix(path, stage)
+    return stripped, "" if stripped == path else f"/{stage}"
 
 
 def _wrapped(event: dict[str, Any]) -> dict[str, Any]:
@@ -154,7 +160,11 @@ def _wrapped(event: dict[str, Any]) -> dict[str, Any]:
     try:
         body = orjson.dumps(event)
     except (orjson.JSONEncodeError, RecursionError):
-        raise MalformedBody("the event has text that is not Unicode", code="invalid_json") from None
+        raise MalformedBody(
+            "the event holds what JSON cannot: text that is not Unicode, a number over 64 bits, "
+            "or more than 250 levels",
+            code="invalid_json",
+        ) from None
     return {
         "requestContext": {"http": {"method": "POST", "path": "/embeddings", "sourceIp": ""}},
         "headers": {"content-type": "application/json"},
@@ -195,12 +205,19 @@ def _headers(event: dict[str, Any]) -> dict[str, str]:
         found["host"] = "localhost"
     if not found.get("x-forwarded-port", "80").isdecimal():
         del found["x-forwarded-port"]
+    if found.get("x-forwarded-proto", "https") not in ("http", "https"):
+        del found["x-forwarded-proto"]
     return found
 
 
 def _text(value: object, field: str) -> str:
     if not isinstance(value, str):
         raise MalformedBody(f"the event's {field} is not a string", code="malformed_event")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        message = f"the event's {field} is not valid Unicode"
+        raise MalformedBody(message, code="malformed_event") from None
     return value
 
 
@@ -208,12 +225,15 @@ def _refusal(kind: Kind, error: ServiceError) -> dict[str, Any]:
     if kind == "direct":
         return {"statusCode": error.status, **error.body()}
     headers = {"content-type": "application/json", "access-control-allow-origin": "*"}
-    return {
+    refusal = {
         "statusCode": error.status,
         "headers": headers,
         "body": orjson.dumps(error.body()).decode(),
         "isBase64Encoded": False,
     }
+    if kind == "alb":  # it reads one of the two, by a setting of its target group
+        refusal["multiValueHeaders"] = {name: [value] for name, value in headers.items()}
+    return refusal
 
 
 class _WithRootPath:
@@ -223,5 +243,8 @@ class _WithRootPath:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["root_path"] = scope["aws.event"].get(_ROOT, "")
+        root = scope["aws.event"].get(_ROOT, "")
+        # ASGI wants the prefix in both. Without it redirects lose the stage, and in a stage called
+        # `embeddings` Starlette would take the route for the prefix.
+        scope["root_path"], scope["path"] = root, root + scope["path"]
         await self._app(scope, receive, send)

@@ -16,6 +16,8 @@ from handler.bundle import PreprocessSpec
 _CROP_FIRST_ABOVE = 8_000_000
 """Pixels. A 1x5000 picture becomes 224x1,120,000 before its centre is cropped: above this size
 only the part that survives the crop is resampled, with the same filter positions."""
+_ADDED_UP_TO = 16_000_000
+"""Pixels; beyond them no machine's memory holds the reference's result to compare with."""
 
 
 def preprocess(image: Image.Image, spec: PreprocessSpec) -> NDArray[np.float32]:
@@ -64,16 +66,86 @@ def _shortest(image: Image.Image, spec: PreprocessSpec) -> Image.Image:
 def _resize_centre(
     image: Image.Image, size: tuple[int, int], spec: PreprocessSpec, resample: Image.Resampling
 ) -> Image.Image:
-    """Resample only what the centre crop keeps of a picture resized to `size`."""
-    left, top = _offset(size[0], spec.width), _offset(size[1], spec.height)
-    scale_x, scale_y = image.width / size[0], image.height / size[1]
-    box = (
-        left * scale_x,
-        top * scale_y,
-        (left + spec.width) * scale_x,
-        (top + spec.height) * scale_y,
+    """Resample only what the centre crop keeps of a picture resized to `size`, equal to doing both.
+
+    Along the axis that is cropped this is Pillow's own arithmetic in NumPy. Its `box` would not
+    do: it is held in float32, and its shape sways Pillow's choice which axis goes first.
+    """
+    tall = size[1] > spec.height
+    axis = 1 if tall else 0
+    length, resized, kept = image.size[axis], size[axis], (spec.width, spec.height)[axis]
+    if image.mode in ("1", "P"):
+        resample = Image.Resampling.NEAREST
+    at, weights = _taps(_offset(resized, kept), kept, length, resized, resample)
+    start, end = int(at.min()), int(at.max()) + 1
+    # Pillow resamples rows first, except in a picture like a ribbon that gets shorter.
+    long_first = not tall or (length > 100 * image.width and resized < length)
+    mode = image.mode
+    image = image.crop((0, start, image.width, end) if tall else (start, 0, end, image.height))
+    # Pillow weighs colours by their alpha. Pixels of the last two are picked, never mixed.
+    mixed = {"LA": "La", "RGBA": "RGBa", "1": "RGB", "P": "RGB"}
+    if mode in mixed:
+        image = image.convert(mixed[mode])
+    if long_first:
+        image = _weigh(image, axis, at - start, weights)
+    image = image.resize(
+        (spec.width, image.height) if tall else (image.width, spec.height), resample
     )
-    return image.resize((spec.width, spec.height), resample, box=box)
+    if not long_first:
+        image = _weigh(image, axis, at - start, weights)
+    return image.convert(mode) if mode in ("LA", "RGBA") else image
+
+
+def _taps(
+    first: int, kept: int, length: int, resized: int, resample: Image.Resampling
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return int64 and float64 (kept, k): source positions and weights, as Pillow computes them.
+
+    They are those of the pixels from `first` on, of an axis of `length` pixels that is `resized`.
+    """
+    scale = length / resized
+    if resample == Image.Resampling.NEAREST:
+        if first < _ADDED_UP_TO:  # Pillow adds up, and so do its rounding errors
+            steps = np.full(first + kept, scale)
+            steps[0] = scale * 0.5
+            centre = np.add.accumulate(steps)[first:]
+        else:
+            centre = (np.arange(first, first + kept) + 0.5) * scale
+        return centre.astype(np.int64)[:, None], np.ones((kept, 1))
+    stretch = max(scale, 1.0)
+    support = stretch * (1.0 if resample == Image.Resampling.BILINEAR else 2.0)
+    centre = (np.arange(first, first + kept)[:, None] + 0.5) * scale
+    low = np.maximum((centre - support + 0.5).astype(np.int64), 0)
+    high = np.minimum((centre + support + 0.5).astype(np.int64), length)
+    at = low + np.arange(int(np.ceil(support)) * 2 + 1)
+    x = np.abs((at - centre + 0.5) * (1.0 / stretch))
+    if resample == Image.Resampling.BILINEAR:
+        weights = np.where(x < 1.0, 1.0 - x, 0.0)
+    else:
+        outer = np.where(x < 2.0, (((x - 5) * x + 8) * x - 4) * -0.5, 0.0)
+        weights = np.where(x < 1.0, (1.5 * x - 2.5) * x * x + 1, outer)
+    weights[at >= high] = 0.0
+    # accumulate, not sum: one after the other, as C does
+    return np.minimum(at, length - 1), weights / np.add.accumulate(weights, axis=1)[:, -1:]
+
+
+def _weigh(
+    image: Image.Image, axis: int, at: NDArray[np.int64], weights: NDArray[np.float64]
+) -> Image.Image:
+    """Return the picture with as many pixels along `axis` as `at` has rows."""
+    pixels = np.moveaxis(np.asarray(image), 1 - axis, 0)  # NumPy's axis 0 is Pillow's 1
+    weights = weights.reshape(*weights.shape, *[1] * (pixels.ndim - 1))
+    if pixels.dtype == np.uint8:  # fixed point with 22 bits after it
+        fixed = np.trunc(weights * (1 << 22) + np.copysign(0.5, weights)).astype(np.int64)
+        mixed = ((pixels[at] * fixed).sum(axis=1) + (1 << 21)) >> 22
+        found = mixed.clip(0, 255)
+    else:
+        found = np.add.accumulate(pixels[at] * weights, axis=1)[:, -1]
+        if pixels.dtype.kind != "f":
+            limits = np.iinfo(pixels.dtype)
+            found = np.trunc(found + np.copysign(0.5, found)).clip(limits.min, limits.max)
+    found = np.ascontiguousarray(np.moveaxis(found.astype(pixels.dtype), 0, 1 - axis))
+    return Image.frombytes(image.mode, (found.shape[1], found.shape[0]), found.tobytes())
 
 
 def _kept_ratio(image: Image.Image, ratio: float) -> tuple[int, int]:

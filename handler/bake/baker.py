@@ -69,9 +69,7 @@ def bake(request: BakeRequest, console: Console | None = None) -> Bundle:
     try:
         manifest = _write(request, checkpoint, reference, folder, step)
         folder.chmod(0o755)  # mkdtemp's 0700 would lock out the user a container runs as
-        if request.out.exists():
-            shutil.rmtree(request.out)
-        folder.rename(request.out)
+        _replace(request.out, folder)
     except OSError as error:
         raise SetupError(f"writing the bundle failed: {error}") from None
     finally:
@@ -198,6 +196,15 @@ def _save_probe(folder: Path, checkpoint: Checkpoint, reference: Any, spec: Prep
         text_vector=text.numpy(),
         image_vector=image.numpy(),
     )
+
+
+def _replace(out: Path, folder: Path) -> None:
+    """Move the finished folder to `out`; a bundle that was there is whole until the very end."""
+    old = folder.with_name(folder.name + "-old")
+    if out.exists():
+        out.rename(old)
+    folder.rename(out)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _refuse_to_overwrite(out: Path) -> None:

@@ -1,5 +1,6 @@
 """open_clip's tokenizer → a file the runtime reads without torch."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +40,9 @@ def write_tokenizer(
     options = text_config.get("tokenizer_kwargs", {})
     common = {"context_length": reference.context_length}
     if isinstance(reference, open_clip.SimpleTokenizer) and reference.reduction_fn is None:
-        path = folder / "bpe.npz"
-        _write_bpe(reference, path)
+        digest = _write_bpe(reference, folder / "bpe.npz")
         clean = options.get("clean", "lower")
-        return TokenizerSpec(kind="bpe", clean=clean, sha256=sha256_file(path), **common)
+        return TokenizerSpec(kind="bpe", clean=clean, sha256=digest, **common)
     backend = getattr(getattr(reference, "tokenizer", None), "backend_tokenizer", None)
     if backend is not None and not getattr(reference, "tokenizer_mode", ""):
         reference(["a"])  # leaves the truncation and padding it uses in the backend
@@ -64,8 +64,12 @@ def write_tokenizer(
     )
 
 
-def _write_bpe(reference: Any, path: Path) -> None:
-    """Turn merges of strings into merges of ids; see `BytePairTokenizer` for the layout."""
+def _write_bpe(reference: Any, path: Path) -> str:
+    """Turn merges of strings into merges of ids; see `BytePairTokenizer` for the layout.
+
+    Returns:
+        The sha256 of what is in the file: its own bytes vary with the version of zlib.
+    """
     ids: dict[str, int] = reference.encoder
     letters = [reference.byte_encoder[byte] for byte in range(256)]
     merges = sorted(reference.bpe_ranks.items(), key=lambda item: item[1])
@@ -82,3 +86,5 @@ def _write_bpe(reference: Any, path: Path) -> None:
         )
     byte_ids = np.array([ids[letter] for letter in letters], np.int64)
     np.savez_compressed(path, bytes=byte_ids, merges=pairs, special=np.array(special))
+    content = byte_ids.tobytes() + pairs.tobytes() + "\n".join(special).encode()
+    return hashlib.sha256(content).hexdigest()

@@ -199,10 +199,10 @@ def export(model: Any, data: Collection, directory: Path) -> None:
     missing = text["context_length"] - len(places)
     state["positional_embedding"] = torch.cat([places, places[-1:].expand(missing, -1)])
     directory.mkdir(parents=True, exist_ok=True)
-    save_file(
-        {name: tensor.half().contiguous() for name, tensor in state.items()},
-        directory / "open_clip_model.safetensors",
-    )
+    weights = directory / "open_clip_model.safetensors"
+    save_file({name: tensor.half().contiguous() for name, tensor in state.items()}, weights)
+    # safetensors makes the file its owner's alone; a container often runs as somebody else.
+    weights.chmod(0o644)
     configuration = json.dumps(CONFIG, indent=2) + "\n"
     (directory / "open_clip_config.json").write_text(configuration, encoding="utf-8")
 

@@ -1,0 +1,145 @@
+"""What runs in a process of its own: `python -m benchmarks.children KIND`.
+
+`plain`, `embedder` and `lambda` start, make one picture vector and one text vector, and say so;
+`parts` takes requests apart for as long as lines come in. Nothing is imported up here that the
+started program would not import itself.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+READY = "READY "
+TEXT = "red sofa"
+
+
+def plain() -> None:
+    """Start the predecessor's way."""
+    import base64
+
+    from benchmarks.plain import EmbeddingsRequest, create_app, load
+
+    model = load()
+    create_app(model)
+    image = base64.b64encode(Path(os.environ["BENCH_SMALL"]).read_bytes()).decode()
+    model.embed(EmbeddingsRequest(image=image))
+    model.embed(EmbeddingsRequest(text=TEXT))
+
+
+def embedder() -> None:
+    """Start the embedder alone: no web framework, no warm-up."""
+    from handler.embedder import Embedder, Image, Options
+    from handler.locate import find_or_bake
+    from handler.settings import load_settings
+
+    settings = load_settings()
+    model = Embedder(find_or_bake(settings), settings)
+    # The picture first, as in the service's own warm-up: its peak of memory is the lower one.
+    model.embed([], [Image(Path(os.environ["BENCH_SMALL"]).read_bytes(), "image")], Options())
+    model.embed([TEXT], [], Options())
+
+
+def lambda_entry() -> None:
+    """Start as Lambda does: import the handler's module, then answer two events."""
+    import base64
+
+    from handler.lambda_entry import handler
+
+    class Context:
+        aws_request_id = "benchmark"
+
+    image = base64.b64encode(Path(os.environ["BENCH_SMALL"]).read_bytes()).decode()
+    for event in ({"image": image}, {"text": TEXT}):
+        answer = handler(event, Context())
+        if not (isinstance(answer, dict) and "embeddings" in answer):
+            raise SystemExit(f"the handler answered {str(answer)[:300]}")
+
+
+def parts() -> None:
+    """For every line, a count, time each part of a request that often; answer in milliseconds."""
+    from benchmarks.inputs import LONG
+    from handler.cpus import available_cpus
+    from handler.embedder import Embedder, Image, Options
+    from handler.engines import load_engine
+    from handler.images import load_image
+    from handler.locate import find_or_bake
+    from handler.preprocess import preprocess
+    from handler.schemas import native
+    from handler.settings import load_settings
+
+    settings = load_settings()
+    bundle = find_or_bake(settings)
+    # An engine of our own beside the embedder's, to time it without what surrounds it.
+    engine = load_engine(
+        bundle, settings.model_copy(update={"towers": "text"}), settings.threads or available_cpus()
+    )
+    model = Embedder(bundle, settings)
+    manifest, options = bundle.manifest, Options()
+    body = json.dumps({"text": TEXT}).encode()
+    large = Path(os.environ["BENCH_LARGE"]).read_bytes()
+    tokens = model.tokenizer([TEXT]).tokens
+    found = model.embed([TEXT], [], options)
+    spec, pixels = manifest.preprocess, settings.max_pixels
+    quick: dict[str, Callable[[], object]] = {
+        "read request": lambda: native.decode(body, settings, manifest.dim),
+        "tokenise": lambda: model.tokenizer([TEXT]),
+        "encode_text": lambda: engine.encode_text(tokens),
+        "embed": lambda: model.embed([TEXT], [], options),
+        "write answer": lambda: native.encode(found, manifest, model.device, options, 0.0),
+    }
+    slow: dict[str, Callable[[], object]] = {
+        "pixels exact": lambda: preprocess(load_image(large, "image", max_pixels=pixels), spec),
+        "pixels fast": lambda: preprocess(
+            load_image(large, "image", max_pixels=pixels, fast_for=spec), spec
+        ),
+    }
+    model.embed([LONG], [Image(large, "image")], options)
+    print(READY, flush=True)
+    for line in sys.stdin:
+        times: dict[str, list[float]] = {}
+        for calls, count in ((quick, int(line)), (slow, max(int(line) // 8, 1))):
+            for name, call in calls.items():
+                call()
+                times[name] = [_milliseconds(call) for _ in range(count)]
+        print(READY + json.dumps(times), flush=True)
+
+
+def _milliseconds(call: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    call()
+    return (time.perf_counter() - started) * 1000
+
+
+def _account() -> dict[str, float]:
+    """Return this process's peak resident memory and bytes read from disk, where Linux tells."""
+    found: dict[str, float] = {}
+    for path, name, key, scale in (
+        ("/proc/self/status", "VmHWM:", "peak MB", 1024 / 1e6),
+        ("/proc/self/io", "read_bytes:", "read MB", 1e-6),
+    ):
+        try:
+            lines = Path(path).read_text().splitlines()
+        except OSError:
+            continue
+        values = [int(line.split()[1]) for line in lines if line.startswith(name)]
+        if values:
+            found[key] = values[0] * scale
+    return found
+
+
+KINDS: dict[str, Callable[[], None]] = {
+    "plain": plain,
+    "embedder": embedder,
+    "lambda": lambda_entry,
+}
+
+if __name__ == "__main__":
+    if sys.argv[1] == "parts":
+        parts()
+    else:
+        KINDS[sys.argv[1]]()
+        print(READY + json.dumps(_account()), flush=True)
+        os._exit(0)  # how long a process takes to end is nobody's waiting time

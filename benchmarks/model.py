@@ -1,0 +1,69 @@
+"""A full-size ViT-B-32 with random weights, and its bundle; the same arithmetic as the trained one.
+
+`python -m benchmarks.model CHECKPOINT BUNDLE` makes what is missing, in a process of its own: the
+one that measures stays without torch.
+"""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+import handler
+
+MODEL: Final = "ViT-B-32"
+_MAKERS: Final = ("torch", "open_clip_torch", "openvino")
+
+
+@dataclass(frozen=True)
+class Model:
+    """The two forms that are compared."""
+
+    checkpoint: Path
+    bundle: Path
+
+
+def prepare(work: Path) -> Model:
+    """Return the checkpoint and its bundle in `work`, made now where they are not there yet."""
+    model = Model(work / f"{MODEL}-random.safetensors", work / f"{MODEL}-bundle-{_bake_digest()}")
+    if not (model.checkpoint.exists() and (model.bundle / "manifest.json").exists()):
+        for old in work.glob(f"{MODEL}-bundle-*"):  # from another version of the bake
+            shutil.rmtree(old)
+        subprocess.run(
+            [sys.executable, "-m", "benchmarks.model", str(model.checkpoint), str(model.bundle)],
+            check=True,
+            timeout=1800,
+        )
+    return model
+
+
+def _bake_digest() -> str:
+    """Hash whatever decides what a bundle holds, so that a changed bake is measured."""
+    root = Path(handler.__file__).parent
+    digest = hashlib.sha256(" ".join(metadata.version(p) for p in _MAKERS).encode())
+    for source in sorted([root / "bundle.py", *(root / "bake").glob("*.py")]):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:8]
+
+
+def _make(model: Model) -> None:
+    from handler.bake import BakeRequest, bake
+    from handler.bake.checkpoint import open_clip, torch
+
+    if not model.checkpoint.exists():
+        from safetensors.torch import save_file
+
+        torch.manual_seed(0)
+        made = open_clip.create_model(MODEL)
+        partial = model.checkpoint.with_suffix(".part")
+        save_file({k: v.contiguous() for k, v in made.state_dict().items()}, str(partial))
+        partial.rename(model.checkpoint)
+    bake(BakeRequest(MODEL, str(model.checkpoint), model.bundle, model_id="benchmark"))
+
+
+if __name__ == "__main__":
+    _make(Model(Path(sys.argv[1]), Path(sys.argv[2])))
