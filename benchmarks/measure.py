@@ -1,6 +1,7 @@
 """The measurements: plain and ours in turn, in one run on one machine."""
 
 import json
+import os
 import sys
 import time
 from collections import defaultdict
@@ -13,15 +14,19 @@ from typing import Any, Final
 
 import httpx
 import numpy as np
+import pytest
 
-from benchmarks import inputs, rie
+from benchmarks import inputs
 from benchmarks.model import MODEL, Model
 from benchmarks.processes import Child, drop_page_cache, running, serving
 from handler.cpus import MB_PER_VCPU, available_cpus
+from tests.rie import Rie, binary
 
 PAUSE: Final = 0.3
 """Seconds between blocks: engines' threads spin for a while after their last work."""
 COUNT: Final = 20
+CHOICES: Final = ("PRECISION", "THREADS", "LOG_LEVEL")
+"""Settings of ours that a run may be given from outside; the report names them."""
 
 
 @dataclass
@@ -164,12 +169,6 @@ def overhead(bench: Bench, rounds: int, results: Results) -> None:
     environ = bench.environ("ours")
     direct = json.dumps({"text": inputs.SHORT}).encode()
     rest = json.dumps(inputs.rest_event({"text": inputs.SHORT})).encode()
-    binary = rie.find_binary()
-    if binary is None:
-        results.notes.append(
-            "no Lambda rows, for want of an aws-lambda-rie: `make test` installs it, "
-            "AWS_LAMBDA_RIE names it"
-        )
     with ExitStack() as stack:
         command = [sys.executable, "-m", "benchmarks.children", "parts"]
         parts: Child = stack.enter_context(running(command, environ, bench.log("parts")))
@@ -177,13 +176,9 @@ def overhead(bench: Bench, rounds: int, results: Results) -> None:
         ours = stack.enter_context(
             serving(["handler.cli", "serve"], "/health", environ, bench.log("ours"))
         )
-        invoke = None
-        if binary is not None:
-            # The emulator's default memory would limit the threads to two.
-            memory = {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(MB_PER_VCPU * available_cpus())}
-            invoke = stack.enter_context(
-                rie.emulator(binary, {**environ, **memory}, bench.log("rie"))
-            )
+        emulator = _emulator(bench, results)
+        if emulator is not None:
+            stack.enter_context(emulator)
         for number in range(rounds):
             bench.say(f"one short text taken apart, round {number + 1} of {rounds}")
             _pairs(results, "http", lambda: _post(ours, direct))
@@ -194,9 +189,22 @@ def overhead(bench: Bench, rounds: int, results: Results) -> None:
             time.sleep(PAUSE)
             for name, values in parts.answer(str(COUNT)).items():
                 results.samples[f"parts {name}"] += values
-            if invoke is not None:
+            if emulator is not None:
                 for name, event in (("direct", direct), ("rest", rest)):
-                    _pairs(results, f"rie {name}", partial(invoke, event))
+                    _pairs(results, f"rie {name}", partial(emulator.invoke, event))
+
+
+def _emulator(bench: Bench, results: Results) -> Rie | None:
+    """Start Lambda's emulator, or note why there is none."""
+    try:
+        binary()
+    except pytest.fail.Exception as error:
+        results.notes.append(f"no Lambda rows: {error.msg}")
+        return None
+    # The memory decides the number of threads: as many as the other rows have.
+    memory = str(MB_PER_VCPU * available_cpus())
+    chosen = {name: os.environ[name] for name in CHOICES if name in os.environ}
+    return Rie(BUNDLE_DIR=str(bench.model.bundle), AWS_LAMBDA_FUNCTION_MEMORY_SIZE=memory, **chosen)
 
 
 def _pairs(results: Results, name: str, call: Callable[[], httpx.Response]) -> None:

@@ -31,13 +31,13 @@ def prepare(work: Path) -> Model:
     """Return the checkpoint and its bundle in `work`, made now where they are not there yet."""
     model = Model(work / f"{MODEL}-random.safetensors", work / f"{MODEL}-bundle-{_bake_digest()}")
     if not (model.checkpoint.exists() and (model.bundle / "manifest.json").exists()):
-        for old in work.glob(f"{MODEL}-bundle-*"):  # from another version of the bake
-            shutil.rmtree(old)
         subprocess.run(
             [sys.executable, "-m", "benchmarks.model", str(model.checkpoint), str(model.bundle)],
             check=True,
             timeout=1800,
         )
+        for old in set(work.glob(f"{MODEL}-bundle-*")) - {model.bundle}:
+            shutil.rmtree(old)  # from another version of the bake
     return model
 
 

@@ -5,6 +5,7 @@ Five rounds take about ten minutes on two cores; nothing else should run on the 
 
 import argparse
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -49,6 +50,8 @@ def run(console: Console, work: Path, rounds: int, markdown: Path | None, raw: P
         measure.http(bench, rounds, results)
         measure.overhead(bench, rounds, results)
     tables = report.sections(results.samples)
+    chosen = [f"{name}={os.environ[name]}" for name in measure.CHOICES if name in os.environ]
+    results.notes += [f"set for this run: {', '.join(chosen)}"] if chosen else []
     notes = [f"{rounds} rounds, plain and ours in turn; medians.", *results.notes]
     console.print(", ".join(f"{name} {value}" for name, value in here.items()), highlight=False)
     report.render(console, tables)

@@ -132,7 +132,7 @@ def _clean_rest(event: dict[str, Any], root_path: str) -> None:
         # REST has taken it off already: /prod of /prod/embeddings.
         stage = _text(full[: -len(path)], "requestContext.path")
     event["path"] = strip_prefix(path, root_path)
-    event["httpMethod"] = _text(event["httpMethod"], "httpMethod")
+    event["httpMethod"] = _text(event.get("httpMethod"), "httpMethod")
     if not isinstance(context.get("identity"), dict):
         context["identity"] = {}
     event["requestContext"] = context

@@ -24,7 +24,10 @@ def _load() -> tuple[Embedder, float, float]:
     started = time.perf_counter()
     bundle = find_bundle(_settings)
     if bundle is None:
-        raise SetupError("this image holds no bundle for MODEL_NAME; bake it in and set BUNDLE_DIR")
+        raise SetupError(
+            f"this image holds no bundle for MODEL_NAME={_settings.model_name}; "
+            "bake it in and set BUNDLE_DIR"
+        )
     embedder = Embedder(bundle, _settings)
     loaded = time.perf_counter()
     embedder.warm_up()

@@ -1,5 +1,6 @@
 """AWS's own Runtime Interface Emulator as a plain process, with AWS's own runtime client in it."""
 
+import json
 import os
 import platform
 import shutil
@@ -31,13 +32,14 @@ class Rie:
     def __init__(self, **variables: str) -> None:
         self.stdout: list[str] = []
         """Lines the emulator and the function have written so far; complete after `close`."""
+        emulator = binary()
         self._folder = tempfile.TemporaryDirectory()
         self._lock = threading.Lock()
         port, api_port = _free_ports()
         kept = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG")}
         self._process = subprocess.Popen(
             [
-                str(_executable(Path(self._folder.name))),
+                str(_executable(emulator, Path(self._folder.name))),
                 "--runtime-interface-emulator-address",
                 f"127.0.0.1:{port}",
                 "--runtime-api-address",
@@ -64,14 +66,17 @@ class Rie:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self._client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120)
-        _wait_for(port, self._process)
+        try:
+            _wait_for(port, self._process)
+        except BaseException:
+            self.close()
+            raise
 
     def invoke(self, event: object) -> httpx.Response:
         """Post one event; bytes are sent as they are, anything else as JSON."""
+        content = event if isinstance(event, bytes) else json.dumps(event).encode()
         with self._lock:
-            if isinstance(event, bytes):
-                return self._client.post(INVOCATIONS, content=event)
-            return self._client.post(INVOCATIONS, json=event)
+            return self._client.post(INVOCATIONS, content=content)
 
     def close(self) -> None:
         """Stop the emulator and what it started, and read the rest of the output."""
@@ -100,7 +105,6 @@ class Rie:
 
     def _read(self) -> None:
         if self._process.stdout is not None:
-            self.stdout.extend(())
             for line in self._process.stdout:
                 self.stdout.append(line.rstrip("\n"))
 
@@ -120,8 +124,7 @@ def binary() -> Path:
     )
 
 
-def _executable(folder: Path) -> Path:
-    found = binary()
+def _executable(found: Path, folder: Path) -> Path:
     if os.access(found, os.X_OK):
         return found
     copy = Path(shutil.copy(found, folder / "aws-lambda-rie"))
