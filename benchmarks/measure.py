@@ -20,7 +20,7 @@ from benchmarks import inputs
 from benchmarks.model import MODEL, Model
 from benchmarks.processes import Child, drop_page_cache, running, serving
 from handler.cpus import MB_PER_VCPU, available_cpus
-from tests.rie import Rie, binary
+from tools.rie import Rie, binary
 
 PAUSE: Final = 0.3
 """Seconds between blocks: engines' threads spin for a while after their last work."""

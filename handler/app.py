@@ -44,7 +44,6 @@ def create_app(
         title="OpenCLIP Serverless",
         version=__version__,
         summary="Texts and pictures in, the checkpoint's own vectors out.",
-        root_path=settings.root_path,
         redoc_url=None,
     )
     app.add_middleware(Frame, observe=observe)

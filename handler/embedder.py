@@ -134,7 +134,7 @@ class Embedder:
             orient=options.orient,
             fast_for=spec if options.decode == "fast" else None,
         )
-        return preprocess(loaded, spec)
+        return preprocess(loaded, spec, image.field)
 
     def _refuse(self, index: int, count: int) -> None:
         length = self.manifest.tokenizer.context_length

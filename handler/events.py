@@ -119,7 +119,7 @@ def _clean_http(event: dict[str, Any], root_path: str) -> None:
     event["rawQueryString"] = event.get("rawQueryString") or ""
     if not isinstance(event.get("cookies"), list):
         event.pop("cookies", None)
-    event[_ROOT] = root_path or stage
+    event[_ROOT] = stage or root_path
 
 
 def _clean_rest(event: dict[str, Any], root_path: str) -> None:
@@ -137,7 +137,7 @@ def _clean_rest(event: dict[str, Any], root_path: str) -> None:
         context["identity"] = {}
     event["requestContext"] = context
     event.setdefault("resource", "/{proxy+}")
-    event[_ROOT] = root_path or stage
+    event[_ROOT] = stage or root_path
 
 
 def _without_stage(path: str, context: dict[str, Any]) -> tuple[str, str]:

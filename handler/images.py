@@ -26,6 +26,9 @@ FORMATS: Final = ("JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP", "TIFF", "AVIF")
 # Pillow imports five decoders by itself, and all forty when it is asked for a sixth.
 _DECODERS: Final = (AvifImagePlugin, TiffImagePlugin, WebPImagePlugin)
 
+_LARGEST_SHIFT: Final = 1 / 16
+"""Pixels of the resized picture by which an edge may move; at 1/5 all of it differs by 2/255."""
+
 # Above its own threshold Pillow only warns, and decodes all the same.
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
@@ -70,7 +73,7 @@ def load_image(
     """Open and decode one picture (the first frame of an animation).
 
     With `fast_for` a JPEG is decoded at 1/2, 1/4 or 1/8 of its size (DCT scaling), never below
-    twice the size it is then resized to.
+    twice the size it is then resized to, and only where that shifts nothing visibly.
 
     Raises:
         UnsupportedMedia: not a picture, or a format outside FORMATS.
@@ -82,8 +85,7 @@ def load_image(
         if image.width * image.height > max_pixels:
             raise _too_many_pixels(field, max_pixels, f"{image.width} x {image.height}")
         if fast_for is not None and image.format in ("JPEG", "MPO"):
-            width, height = target_size(image.width, image.height, fast_for)
-            image.draft(None, (2 * width, 2 * height))
+            _draft(image, fast_for, orient)
         image.load()
         if orient == "exif":
             ImageOps.exif_transpose(image, in_place=True)
@@ -105,6 +107,24 @@ def load_image(
             code="undecodable_image",
         ) from None
     return image
+
+
+def _draft(image: Image.Image, spec: PreprocessSpec, orient: str) -> None:
+    """Have a JPEG decoded at a fraction of its size, if one is left that is large enough."""
+    width, height = target_size(image.width, image.height, spec)
+    if orient == "exif":  # it may yet be turned on its side
+        turned_height, turned_width = target_size(image.height, image.width, spec)
+        width, height = max(width, turned_width), max(height, turned_height)
+    for scale in (8, 4, 2):
+        found = image.width // scale, image.height // scale
+        # A size that the scale does not divide is rounded up, which stretches the picture.
+        shift = max(
+            -image.width % scale * width / image.width,
+            -image.height % scale * height / image.height,
+        )
+        if found[0] >= 2 * width and found[1] >= 2 * height and shift <= _LARGEST_SHIFT:
+            image.draft(None, found)
+            return
 
 
 def _too_large(field: str, limit: int) -> PayloadTooLarge:

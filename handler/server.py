@@ -37,6 +37,7 @@ def serve(settings: Settings) -> None:
         create_app(loader.embedder, settings, log_request),
         host=settings.host,
         port=settings.port,
+        root_path=settings.root_path,
         log_level="warning",
         access_log=False,
         server_header=False,

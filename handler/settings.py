@@ -66,7 +66,11 @@ class Settings(BaseModel):
     max_text_chars: int = Field(8_192, ge=1, description="one text, characters")
     host: str = Field("127.0.0.1", description="address the server binds")
     port: int = Field(7860, ge=0, le=65535, description="port the server binds")
-    root_path: str = Field("", description="path prefix a proxy strips (API Gateway's is detected)")
+    root_path: str = Field(
+        "",
+        pattern=r"^(/[^/]+)*$",
+        description="path prefix a proxy strips (API Gateway's is detected)",
+    )
     metrics_namespace: str = Field("OpenCLIP", min_length=1, description="CloudWatch namespace")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="log level")
     shutdown_seconds: int = Field(20, ge=0, description="time in-flight requests get on SIGTERM")

@@ -1,13 +1,10 @@
 """Shared fixtures: the shipped model, loaded once, and an app around it."""
 
-import io
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+from docker_engine import ROOT, Engine
 from starlette.testclient import TestClient
 
 from handler.app import create_app
@@ -16,8 +13,7 @@ from handler.embedder import Embedder
 from handler.frame import Record
 from handler.locate import SHIPPED
 from handler.settings import Settings
-
-ROOT = Path(__file__).parents[1]
+from tools.rie import binary
 
 # Nothing in the tests may reach a hub; the ones that exercise downloads bring their own server.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -53,12 +49,21 @@ def client(embedder: Embedder, settings: Settings, records: list[Record]) -> Ite
         yield found
 
 
-def picture(
-    mode: str = "RGB", size: tuple[int, int] = (80, 60), format_name: str = "PNG", **options: object
-) -> bytes:
-    """Return the file bytes of a deterministic noisy picture."""
-    rng = np.random.default_rng(5)
-    pixels = rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-    out = io.BytesIO()
-    Image.fromarray(pixels).convert(mode).save(out, format_name, **options)
-    return out.getvalue()
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    """A Docker engine that answers."""
+    return Engine(binary())
+
+
+@pytest.fixture(scope="session")
+def lambda_image(engine: Engine) -> str:
+    tag = "openclip-lambda:shapes-tiny"
+    arguments = {"MODEL_NAME": "shapes-tiny", "MODEL_PRETRAINED": ""}
+    engine.build(ROOT, "Dockerfile.lambda", tag, **arguments, MODEL_ID="OpenCLIP-shapes-tiny")
+    return tag
+
+
+@pytest.fixture(scope="session")
+def server_image(engine: Engine) -> str:
+    engine.build(ROOT, "infra/Dockerfile.server", "openclip-server:test")
+    return "openclip-server:test"

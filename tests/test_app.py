@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import picture
+from pictures import picture
 from PIL import Image as PillowImage
 from starlette.testclient import TestClient
 

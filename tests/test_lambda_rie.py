@@ -8,11 +8,11 @@ from typing import Any
 import event_files
 import numpy as np
 import pytest
-from conftest import picture
 from event_files import ANSWERS, KEYS, REFUSALS, TEXT, UNCOUNTED, body, event
-from rie import Rie
+from pictures import picture
 
 from handler.embedder import Embedder, Image, Options
+from tools.rie import Rie
 
 PLATFORM_LIMIT = 6_291_556
 """Bytes of a synchronous request or answer (AWS Lambda developer guide, "Lambda quotas")."""

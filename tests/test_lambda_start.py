@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from event_files import event
-from rie import Rie
 
 from handler.locate import SHIPPED
+from tools.rie import Rie
 
 HEAVY = [
     "torch",

@@ -1,4 +1,4 @@
-"""The real server process: ready when it says so, finishes what it began, says why it can't start."""
+"""The real server process: ready when it says so, and says why when it cannot start."""
 
 import base64
 import os
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import picture
+from pictures import picture
 
 
 def free_port() -> int:
@@ -99,13 +99,14 @@ def test_many_clients_at_once_get_their_own_answers() -> None:
     with server(THREADS="2") as (_, client):
         wait_until_ready(client)
         texts = [f"{colour} {shape}" for colour in ("red", "blue") for shape in ("circle", "star")]
-        alone = {t: client.post("/embeddings", json={"text": t}).json()["embeddings"] for t in texts}
+        alone = {
+            t: client.post("/embeddings", json={"text": t}).json()["embeddings"] for t in texts
+        }
         wrong: list[str] = []
 
         def ask(text: str) -> None:
-            for _ in range(25):
-                if client.post("/embeddings", json={"text": text}).json()["embeddings"] != alone[text]:
-                    wrong.append(text)
+            answers = [client.post("/embeddings", json={"text": text}).json() for _ in range(25)]
+            wrong.extend(text for a in answers if a["embeddings"] != alone[text])
 
         threads = [threading.Thread(target=ask, args=(text,)) for text in texts * 2]
         for thread in threads:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from docker_engine import ROOT
 
 from handler.errors import SetupError
 from handler.locate import SHIPPED, cached_path, find_bundle, find_or_bake

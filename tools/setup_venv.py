@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="install these packages instead of the project")
     parser.add_argument("--stamp", type=Path, required=True)
     arguments = parser.parse_args()
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036  this file is what tells it
         sys.exit(
             f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}; "
             "name another with: make PYTHON=python3.12 …"
@@ -48,9 +48,7 @@ def create(folder: Path) -> None:
         venv.create(folder, with_pip=True)
     except (subprocess.CalledProcessError, ImportError):
         shutil.rmtree(folder, ignore_errors=True)
-        sys.exit(
-            "this Python has no working venv module; on Debian or Ubuntu: apt-get install python3-venv"
-        )
+        sys.exit("this Python has no working venv module; on Debian: apt-get install python3-venv")
 
 
 def install(python: Path, extras: str, groups: list[str]) -> None:
@@ -60,7 +58,9 @@ def install(python: Path, extras: str, groups: list[str]) -> None:
     if index and "bake" in extras:  # for instance the CPU builds, on machines without a GPU
         run(python, "--index-url", index, *constraints, "torch", "torchvision")
     target = f"{ROOT}[{extras}]" if extras else str(ROOT)
-    wanted = [option for group in groups for option in ("--group", f"{ROOT}/pyproject.toml:{group}")]
+    wanted = [
+        option for group in groups for option in ("--group", f"{ROOT}/pyproject.toml:{group}")
+    ]
     run(python, *constraints, "--editable", target, *wanted)
 
 

@@ -89,10 +89,13 @@ def _write(
     tokenizer = write_tokenizer(reference, checkpoint, request.engine, folder)
     if request.engine == "openvino":
         from handler.bake.export import export_towers
+        from handler.engines.compiled import write_compiled
 
         with step("exporting both towers to OpenVINO"):
             samples = reference(list(TEXTS))
             text = export_towers(checkpoint.model, (spec.height, spec.width), samples, folder)
+        with step("compiling for this CPU's instruction sets"):
+            write_compiled(folder)
     else:
         from safetensors.torch import save_file
 

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from handler.bake.checkpoint import Checkpoint, torch
-from handler.bake.samples import TEXTS, pictures
+from handler.bake.samples import PROBE_TEXT, TEXTS, pictures
 from handler.embedder import Embedder, Image, Options, cosines
-from handler.errors import SetupError
+from handler.errors import InternalError, SetupError
 from handler.images import load_image
 from handler.preprocess import preprocess
 from handler.tokens import Tokenizer
@@ -63,19 +63,35 @@ def check_vectors(checkpoint: Checkpoint, embedder: Embedder, reference: Any) ->
     Raises:
         SetupError: naming the worst sample and its cosine.
     """
-    images = pictures()
+    texts, images = [PROBE_TEXT, *TEXTS], pictures()
     with torch.inference_mode():
-        texts_expected = checkpoint.model.encode_text(reference(list(TEXTS)), normalize=False)
+        texts_expected = checkpoint.model.encode_text(reference(texts), normalize=False)
         pixels = np.stack([_reference_pixels(data, checkpoint) for data in images.values()])
         images_expected = checkpoint.model.encode_image(torch.from_numpy(pixels), normalize=False)
-    texts_found = embedder.embed(TEXTS, [], Options()).vectors
-    images_found = embedder.embed(
-        [], [Image(data, name) for name, data in images.items()], Options()
-    ).vectors
+    texts_found = _embedded(embedder, texts, {})
+    images_found = _embedded(embedder, [], images)
     return {
-        "text_cosine": _lowest("text", texts_found, texts_expected.numpy(), list(TEXTS)),
+        "text_cosine": _lowest("text", texts_found, texts_expected.numpy(), texts),
         "image_cosine": _lowest("image", images_found, images_expected.numpy(), list(images)),
     }
+
+
+def _embedded(
+    embedder: Embedder, texts: list[str], pictures: dict[str, bytes]
+) -> NDArray[np.float32]:
+    images = [Image(data, name) for name, data in pictures.items()]
+    try:
+        return embedder.embed(texts, images, Options()).vectors
+    except InternalError:  # one of them has no finite vector: which?
+        for kind, name, request in (
+            *(("text", text, ([text], [])) for text in texts),
+            *(("image", image.field, ([], [image])) for image in images),
+        ):
+            try:
+                embedder.embed(*request, Options())
+            except InternalError as error:
+                raise SetupError(f"{kind} {name[:60]!r}: {error.message}") from None
+        raise
 
 
 def _lowest(

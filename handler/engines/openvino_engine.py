@@ -1,18 +1,19 @@
 """OpenVINO on the CPU: the default engine, and the one a cold start is built around.
 
-Four measured facts shape this module (docs/architecture.md has the figures):
+Five measured facts shape this module (docs/architecture.md has the figures):
 - `import openvino` pulls in the model converter, which sends a telemetry event and takes 60 ms;
   serving never converts, so the converter is kept out.
 - The token table is a third of ViT-B-32's text tower and a request needs a handful of its rows:
   it stays in a memory-mapped file, and the tower is fed embeddings.
 - Weights lie on disk as f16 and are unpacked to f32 at the first inference. The mapped pages are
   then given back to the kernel, so f16 and f32 copies of one tower at most exist side by side.
+- Compiling a network takes longer than loading it. The bake leaves compiled graphs without weights
+  (0.7 MB each) for several instruction sets; OpenVINO itself refuses one that was made for another
+  set or version than it finds, and then the network is compiled.
 - Every new input shape costs tens of milliseconds, and some another copy of the weights in
   another layout: lengths are rounded up to multiples of 8 and batches split into powers of two.
 """
 
-import mmap
-import sys
 import threading
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -21,11 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handler.bundle import Bundle, TextSpec
+from handler.engines.compiled import load_network
+from handler.engines.mapped import release_pages
+from handler.engines.runtime import openvino
 from handler.errors import InvalidRequest, SetupError
-
-# The package tolerates the absence of its converter; see the module's docstring.
-sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]
-import openvino  # noqa: E402
 
 TEXT_BATCH: Final = 32
 IMAGE_BATCH: Final = 16
@@ -122,17 +122,11 @@ class OpenVinoEngine:
 
 
 class _Tower:
-    """One compiled network; calls are serialised, since each uses all the threads."""
+    """One network, ready to run; calls are serialised, since each uses all the threads."""
 
     def __init__(self, core: Any, xml: Path, config: dict[str, Any]) -> None:
-        with xml.with_suffix(".bin").open("rb") as stream:
-            # Private and copy-on-write: nothing is written, but OpenVINO wants a writable buffer.
-            self._map = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
-        weights = openvino.Tensor(np.frombuffer(self._map, np.uint8), shared_memory=True)
-        # The network keeps reading this buffer when it meets a new shape: both live as one.
-        self._weights: Final = weights
-        model = core.read_model(xml.read_bytes(), weights)
-        self._request = core.compile_model(model, "CPU", config).create_infer_request()
+        self._weights: Final = xml.with_suffix(".bin")
+        self._request = load_network(core, xml, config).create_infer_request()
         self._lock = threading.Lock()
         self._unpacked = False
 
@@ -140,8 +134,7 @@ class _Tower:
         with self._lock:
             vectors = np.array(self._request.infer(list(inputs), share_inputs=True)[0], np.float32)
             if not self._unpacked:
-                # Every weight has been copied by now: give the file's pages back to the kernel.
-                self._map.madvise(mmap.MADV_DONTNEED)
+                release_pages(self._weights)  # every weight has been copied by now
                 self._unpacked = True
             return vectors
 

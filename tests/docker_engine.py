@@ -1,4 +1,4 @@
-"""A real Docker engine for the tests: started if none runs, with a stand-in for AWS's base image."""
+"""A real Docker engine for the tests: started if none runs, with a stand-in base image."""
 
 import json
 import os
@@ -13,7 +13,8 @@ from typing import Any
 
 import httpx
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[1]
+HERE = Path(__file__).parent / "integration"
 BASE_TAG = "openclip-base:stand-in"
 LAMBDA_LIMITS = [
     "--read-only",
@@ -67,7 +68,9 @@ class Engine:
 
     def build(self, context: Path, dockerfile: str, tag: str, **arguments: str) -> str:
         """Build an image on the stand-in base and return the builder's log."""
-        options = [f"--build-arg={k}={v}" for k, v in ({"BASE_IMAGE": BASE_TAG} | arguments).items()]
+        options = [
+            f"--build-arg={k}={v}" for k, v in ({"BASE_IMAGE": BASE_TAG} | arguments).items()
+        ]
         file = str(context / dockerfile)
         return self.run("build", "-f", file, "-t", tag, *options, str(context))
 
@@ -77,9 +80,7 @@ class Engine:
         return found
 
     @contextmanager
-    def container(
-        self, image: str, port: int, *options: str
-    ) -> Iterator[tuple[str, httpx.Client]]:
+    def container(self, image: str, port: int, *options: str) -> Iterator[tuple[str, httpx.Client]]:
         """Run an image; yield its id and a client of the port it publishes."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -94,7 +95,7 @@ class Engine:
             self.run("rm", "-f", identifier, check=False)
 
     def wait(self, client: httpx.Client, identifier: str, path: str, seconds: float = 120) -> None:
-        """Wait until a GET of `path` is answered with 200 (404 counts for `/`, which RIE has not)."""
+        """Wait until a GET of `path` gives 200; for `/` 404 will do, since RIE has none."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             try:

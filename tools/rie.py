@@ -15,7 +15,6 @@ from types import TracebackType
 from typing import Self
 
 import httpx
-import pytest
 
 ROOT = Path(__file__).parents[1]
 MEMORY_MB = 3008
@@ -118,7 +117,7 @@ def binary() -> Path:
     inside = f"lib/python*/site-packages/samcli/local/rapid/aws-lambda-rie-{machine}"
     for found in (ROOT / ".venvs" / "sam").glob(inside):
         return found
-    pytest.fail(
+    raise FileNotFoundError(
         "aws-lambda-rie is neither named by AWS_LAMBDA_RIE nor on the PATH nor in .venvs/sam; "
         "`make test` installs it"
     )
@@ -148,4 +147,4 @@ def _wait_for(port: int, process: subprocess.Popen[str]) -> None:
             time.sleep(0.01)
         else:
             return
-    pytest.fail("the emulator does not listen")
+    raise TimeoutError("the emulator does not listen")
