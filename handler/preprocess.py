@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from handler.bundle import PreprocessSpec
+from handler.errors import InvalidRequest
 
 _CROP_FIRST_ABOVE = 8_000_000
 """Pixels. A 1x5000 picture becomes 224x1,120,000 before its centre is cropped: above this size
@@ -20,11 +21,16 @@ _ADDED_UP_TO = 16_000_000
 """Pixels; beyond them no machine's memory holds the reference's result to compare with."""
 
 
-def preprocess(image: Image.Image, spec: PreprocessSpec) -> NDArray[np.float32]:
+def preprocess(
+    image: Image.Image, spec: PreprocessSpec, field: str = "image"
+) -> NDArray[np.float32]:
     """Resize, crop, convert and normalise one loaded picture.
 
     Returns:
         float32 (3, spec.height, spec.width), C order.
+
+    Raises:
+        InvalidRequest: a picture so thin that nothing is left of it; the reference fails too.
     """
     match spec.resize_mode:
         case "squash":
@@ -32,6 +38,13 @@ def preprocess(image: Image.Image, spec: PreprocessSpec) -> NDArray[np.float32]:
         case "longest":
             ratio = max(image.height / spec.height, image.width / spec.width)
             width, height = _kept_ratio(image, ratio)
+            if not width or not height:
+                raise InvalidRequest(
+                    f"{field} is {image.width} x {image.height}: too thin to be fitted whole into "
+                    f"the model's {spec.width} x {spec.height}",
+                    field=field,
+                    code="image_too_thin",
+                )
             image = _pad(_resize(image, width, height, _filter(spec)), spec, spec.fill_color)
             image = _centre_crop(image, spec)
         case "shortest":
@@ -155,7 +168,7 @@ def _kept_ratio(image: Image.Image, ratio: float) -> tuple[int, int]:
 def _resize(image: Image.Image, width: int, height: int, resample: Image.Resampling) -> Image.Image:
     if image.size == (width, height):
         return image
-    return image.resize((max(width, 1), max(height, 1)), resample)
+    return image.resize((width, height), resample)
 
 
 def _pad(image: Image.Image, spec: PreprocessSpec, fill: int) -> Image.Image:
