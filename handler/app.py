@@ -21,7 +21,7 @@ from handler.errors import (
     UnsupportedMedia,
 )
 from handler.frame import Frame, Observer, Record
-from handler.schemas import native
+from handler.schemas import documents, native
 from handler.settings import Settings
 
 _JSON_TYPES = ("", "application/json", "text/plain", "application/x-www-form-urlencoded")
@@ -94,7 +94,7 @@ def create_app(
     @app.get(
         "/health",
         summary="200 only when the model is loaded and warm",
-        responses={503: {"model": native.ErrorResponse}},
+        responses={503: {"model": documents.ErrorResponse}},
     )
     async def health() -> Response:
         return _json({"status": "ok", **_model(ready(), settings)})
@@ -102,18 +102,19 @@ def create_app(
     @app.post(
         "/embeddings",
         summary="Embed texts and pictures",
-        response_model=native.EmbeddingsResponse,
+        response_model=documents.EmbeddingsResponse,
         responses={
-            status: {"model": native.ErrorResponse} for status in (400, 413, 415, 422, 500, 503)
+            status: {"model": documents.ErrorResponse} for status in (400, 413, 415, 422, 500, 503)
         },
         openapi_extra={
             "requestBody": {
                 "required": True,
                 "content": {
                     "application/json": {
-                        "schema": native.EmbeddingsRequest.model_json_schema(),
-                        "examples": native.EXAMPLES,
-                    }
+                        "schema": documents.EmbeddingsRequest.model_json_schema(),
+                        "examples": documents.EXAMPLES,
+                    },
+                    "image/*": {"schema": {"type": "string", "format": "binary"}},
                 },
             }
         },
@@ -121,18 +122,27 @@ def create_app(
     async def embeddings(request: Request) -> Response:
         started = time.perf_counter()
         found = ready()
-        _check_type(request)
+        kind = _body_type(request)
         body = await read_body(request, settings.max_body_bytes)
-        answer = await run_in_threadpool(_embed, found, settings, body, started, request)
+        answer = await run_in_threadpool(_embed, found, settings, kind, body, started, request)
         return Response(answer, media_type="application/json")
 
     return app
 
 
 def _embed(
-    embedder: Embedder, settings: Settings, body: bytes, started: float, request: Request
+    embedder: Embedder,
+    settings: Settings,
+    kind: str,
+    body: bytes,
+    started: float,
+    request: Request,
 ) -> bytes:
-    wanted = native.decode(body, settings, embedder.manifest.dim)
+    dim = embedder.manifest.dim
+    if kind.startswith("image/"):
+        wanted = native.decode_picture(body, request.query_params, settings, dim)
+    else:
+        wanted = native.decode(body, settings, dim)
     record: Record | None = request.scope.get("state", {}).get("record")
     if record is not None:
         record.texts, record.images = len(wanted.texts), len(wanted.images)
@@ -165,15 +175,16 @@ async def read_body(request: Request, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def _check_type(request: Request) -> None:
+def _body_type(request: Request) -> str:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind not in _JSON_TYPES and not kind.endswith("+json"):
+    if kind not in _JSON_TYPES and not kind.endswith("+json") and not kind.startswith("image/"):
         raise UnsupportedMedia(
-            f"Content-Type {kind[:80]!r} is not read here; send application/json",
+            f"Content-Type {kind[:80]!r} is not read here; send application/json or image/*",
             field="content-type",
         )
     if request.headers.get("content-encoding", "identity").lower() not in ("", "identity"):
         raise UnsupportedMedia("compressed bodies are not read here", field="content-encoding")
+    return kind
 
 
 def _model(embedder: Embedder, settings: Settings) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def decode_base64(text: str, field: str, limit: int) -> bytes:
     if match := _DATA_URI.match(text):
         text = text[match.end() :]
     if len(text) * 3 // 4 > limit * 2:  # even if half of it were line breaks
-        raise _too_large(field, limit)
+        raise image_too_large(field, limit)
     data = text.translate(_SPACE).translate(_URL_SAFE).rstrip("=")
     try:
         decoded = base64.b64decode(data + "=" * (-len(data) % 4), validate=True)
@@ -58,7 +58,7 @@ def decode_base64(text: str, field: str, limit: int) -> bytes:
     if not decoded:
         raise InvalidRequest(f"{field} is empty", field=field, code="empty_image")
     if len(decoded) > limit:
-        raise _too_large(field, limit)
+        raise image_too_large(field, limit)
     return decoded
 
 
@@ -127,7 +127,8 @@ def _draft(image: Image.Image, spec: PreprocessSpec, orient: str) -> None:
             return
 
 
-def _too_large(field: str, limit: int) -> PayloadTooLarge:
+def image_too_large(field: str, limit: int) -> PayloadTooLarge:
+    """Return the refusal of a picture file with too many bytes."""
     return PayloadTooLarge(
         f"{field} has more than {limit} bytes", field=field, limit=limit, code="image_too_large"
     )

@@ -44,7 +44,7 @@ from handler.app import create_app  # noqa: E402
 from handler.emf import metric_line  # noqa: E402
 from handler.events import Dispatcher, LambdaContext  # noqa: E402
 from handler.frame import Record  # noqa: E402
-from handler.schemas.native import RED_PIXEL  # noqa: E402
+from handler.schemas.documents import RED_PIXEL  # noqa: E402
 
 _imports = time.perf_counter() - _STARTED
 _embedder, _load_seconds, _warm_seconds = _loading.result()

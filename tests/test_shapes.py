@@ -21,9 +21,7 @@ def drawn(what: tuple[str, str, str], rng: np.random.Generator) -> Image:
 @pytest.mark.parametrize("text", ["red circle", "a red circle", "a picture of a large red circle"])
 def test_red_circle_ranks_the_red_circle_first(embedder: Embedder, text: str) -> None:
     rng = np.random.default_rng(11)
-    others = [
-        what for what in SEEN if what[2] == "large" and what[:2] != ("red", "circle")
-    ][::3]
+    others = [what for what in SEEN if what[2] == "large" and what[:2] != ("red", "circle")][::3]
     images = [drawn(what, rng) for what in [("red", "circle", "large"), *others]]
     vectors = embedder.embed([text], images, UNIT).vectors
     assert int((vectors[1:] @ vectors[0]).argmax()) == 0

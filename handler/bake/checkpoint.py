@@ -73,8 +73,9 @@ def load_checkpoint(name: str, pretrained: str, revision: str | None) -> Checkpo
             model, preprocess = open_clip.create_model_from_pretrained(
                 source, pretrained=pretrained or None, **overrides
             )
-    except (RuntimeError, ValueError, OSError, KeyError) as error:
-        raise SetupError(f"open_clip cannot load {name} {pretrained}: {error}") from None
+    except Exception as error:  # unpicklers, safetensors, asserts, unknown keys: dozens of types
+        told = " ".join(str(error).split())[:500] or type(error).__name__
+        raise SetupError(f"open_clip cannot load {name} {pretrained}: {told}") from None
     model = model.float().eval()
     config = dict(open_clip.get_model_config(source))
     return Checkpoint(
@@ -106,12 +107,14 @@ def _tagged(
         if revision:
             raise SetupError(f"{name} {pretrained} is not on the hub: MODEL_REVISION cannot apply")
         return pretrained, None, {}
+    repo, _, filename = tag["hf_hub"].rpartition("/")
     if bool(tag.get("quick_gelu")) != bool(open_clip.get_model_config(name).get("quick_gelu")):
         other = name.removesuffix("-quickgelu") if "quickgelu" in name else f"{name}-quickgelu"
+        if open_clip.get_model_config(other) is None:
+            other = f"hf-hub:{repo}"
         raise SetupError(
             f"the tag {pretrained} was trained with the activation of {other}; use that"
         )
-    repo, _, filename = tag["hf_hub"].rpartition("/")
     try:
         file = download_pretrained_from_hf(repo, filename=filename or None, revision=revision)
     except Exception as error:

@@ -1,85 +1,25 @@
 """The native contract: `POST /embeddings {"text", "image"}`, the predecessor's, with additions.
 
 Requests are read by hand rather than through a pydantic model: a union of string and list gives
-error messages about the union, and a megabyte of base64 would be quoted in them. The models below
-document the contract in OpenAPI.
+error messages about the union, and a megabyte of base64 would be quoted in them. documents.py has
+the contract for OpenAPI.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import orjson
-from pydantic import BaseModel, Field
 from pydantic_core import from_json
 
 from handler.bundle import Manifest
 from handler.embedder import Embeddings, Image, Options
 from handler.errors import InvalidRequest, MalformedBody, PayloadTooLarge
-from handler.images import decode_base64
+from handler.images import decode_base64, image_too_large
 from handler.settings import Settings
 
 BYTES_PER_FLOAT = 15
 """Longest JSON form of a float32, `-1.1754944e-38,`: predictions never fall short."""
-
-
-class EmbeddingsRequest(BaseModel):
-    """Texts and pictures to embed; at least one of the two."""
-
-    text: str | list[str] | None = Field(None, description="one text or several")
-    image: str | list[str] | None = Field(
-        None, description="base64 of a picture file's bytes, or a data URI; one or several"
-    )
-    normalize: bool = Field(False, description="scale vectors to unit length")
-    truncate: Literal["end", "none"] = Field(
-        "end", description="`end`: cut texts longer than the context; `none`: refuse them"
-    )
-    decode: Literal["exact", "fast"] | None = Field(
-        None, description="`fast`: DCT-scaled JPEG decode, a space of its own"
-    )
-    orient: Literal["reference", "exif"] | None = Field(
-        None, description="`exif`: apply the EXIF orientation first, a space of its own"
-    )
-
-
-class EmbeddingsResponse(BaseModel):
-    """One vector an item: texts first, then pictures, each in the request's order."""
-
-    model: str = Field(description="MODEL_ID of the model that answered")
-    device: str = Field(description="cpu or cuda")
-    embeddings: list[list[float]]
-    duration: float = Field(description="seconds, decoding included")
-    space: str = Field(description="vectors with different space ids must not share an index")
-    dim: int
-    normalized: bool
-    truncated: list[bool] = Field(description="per vector: the text was cut to the context length")
-
-
-class ErrorDetail(BaseModel):
-    """What was wrong, where, and the limit that applies."""
-
-    code: str
-    message: str
-    field: str | None
-    limit: int | None
-
-
-class ErrorResponse(BaseModel):
-    """The one shape of every error."""
-
-    error: ErrorDetail
-
-
-RED_PIXEL = (
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
-)
-EXAMPLES: dict[str, Any] = {
-    "text": {"summary": "One text", "value": {"text": "red sofa"}},
-    "image": {"summary": "One picture (a red pixel)", "value": {"image": RED_PIXEL}},
-    "both": {
-        "summary": "Several of each, unit length",
-        "value": {"text": ["red sofa", "blue chair"], "image": [RED_PIXEL], "normalize": True},
-    },
-}
 
 
 @dataclass(frozen=True)
@@ -130,6 +70,24 @@ def decode(body: bytes, settings: Settings, dim: int) -> Request:
         for name, data in _named("image", payload, encoded)
     ]
     return Request(texts, images, _options(payload, settings))
+
+
+def decode_picture(body: bytes, query: Mapping[str, str], settings: Settings, dim: int) -> Request:
+    """Read a body that is a picture file itself; options come from the query string.
+
+    Raises:
+        InvalidRequest: no body, or an option with a value it cannot have.
+        PayloadTooLarge: more bytes than one picture may have.
+    """
+    if not body:
+        raise InvalidRequest("the body is empty", field="body", code="empty_image")
+    if len(body) > settings.max_image_bytes:
+        raise image_too_large("body", settings.max_image_bytes)
+    predict_response(1, dim, settings)
+    payload: dict[str, Any] = dict(query)
+    if (flag := payload.get("normalize")) in ("true", "false"):
+        payload["normalize"] = flag == "true"
+    return Request([], [Image(body, "body")], _options(payload, settings))
 
 
 def encode(
