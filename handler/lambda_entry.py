@@ -14,6 +14,7 @@ _STARTED = time.perf_counter()
 from concurrent.futures import ThreadPoolExecutor  # noqa: E402
 
 from handler.embedder import Embedder  # noqa: E402
+from handler.engines import import_engine  # noqa: E402
 from handler.errors import SetupError  # noqa: E402
 from handler.locate import find_bundle  # noqa: E402
 from handler.settings import load_settings  # noqa: E402
@@ -35,6 +36,7 @@ def _load() -> tuple[Embedder, float, float]:
 
 
 _settings = load_settings()
+import_engine(_settings.engine)  # here, or the two threads would fight over the interpreter
 _loading = ThreadPoolExecutor(1, thread_name_prefix="load").submit(_load)
 _own_imports = time.perf_counter() - _STARTED
 

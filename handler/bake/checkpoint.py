@@ -138,7 +138,7 @@ def _hub_folder(repo: str, revision: str | None) -> tuple[str, str | None]:
         folder = snapshot_download(
             repo,
             revision=revision,
-            allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model", "*.bin"],
+            allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"],
             ignore_patterns=["pytorch_model*", "model.safetensors"],
         )
         if not any(Path(folder).glob("*.safetensors")):

@@ -10,6 +10,8 @@ from handler.bake.checkpoint import Checkpoint, open_clip
 from handler.bundle import TokenizerSpec, sha256_file
 from handler.errors import SetupError
 
+_TOKENIZER_FILES = ("tokenizer*", "vocab*", "*.model")
+
 
 def reference_tokenizer(checkpoint: Checkpoint) -> Any:
     """Return open_clip's own tokenizer for the model.
@@ -18,7 +20,7 @@ def reference_tokenizer(checkpoint: Checkpoint) -> Any:
         SetupError: it needs a library or a hub file that is not there.
     """
     try:
-        return open_clip.get_tokenizer(checkpoint.source)
+        return _elsewhere(checkpoint) or open_clip.get_tokenizer(checkpoint.source)
     except ImportError as error:
         raise SetupError(
             f'this model\'s tokenizer comes from the hub: pip install "openclip-serverless[hub]" '
@@ -26,6 +28,27 @@ def reference_tokenizer(checkpoint: Checkpoint) -> Any:
         ) from None
     except (OSError, ValueError) as error:
         raise SetupError(f"this model's tokenizer cannot be loaded: {error}") from None
+
+
+def _elsewhere(checkpoint: Checkpoint) -> Any | None:
+    """Return the tokenizer of a folder that names one and does not hold it.
+
+    open_clip looks for it in the folder only. A hub model is loaded from the folder it was
+    downloaded to, and a few name another repository's tokenizer.
+    """
+    schema, _, folder = checkpoint.source.partition(":")
+    text_config = checkpoint.config["text_cfg"]
+    name = text_config.get("hf_tokenizer_name")
+    if schema != "local-dir" or not name:
+        return None
+    if any(file for kind in _TOKENIZER_FILES for file in Path(folder).glob(kind)):
+        return None
+    return open_clip.HFTokenizer(
+        name,
+        context_length=text_config.get("context_length", 77),
+        tokenizer_mode=text_config.get("tokenizer_mode"),
+        **text_config.get("tokenizer_kwargs", {}),
+    )
 
 
 def write_tokenizer(

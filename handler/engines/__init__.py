@@ -1,6 +1,6 @@
 """The engine seam: NumPy arrays in, vectors out; the implementations never import each other."""
 
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,12 +35,19 @@ def load_engine(bundle: Bundle, settings: Settings, threads: int) -> Engine:
             f"{bundle.path} was baked for ENGINE={baked}, and ENGINE={settings.engine} is set; "
             f"set ENGINE={baked} or bake with --engine {settings.engine}"
         )
-    match baked:
+    kind = import_engine(baked)
+    engine: Engine = kind(bundle, settings, threads)
+    return engine
+
+
+def import_engine(name: Literal["openvino", "torch"]) -> Any:
+    """Import an engine's module, by far the slowest of its kind, and return its class."""
+    match name:
         case "openvino":
             from handler.engines.openvino_engine import OpenVinoEngine
 
-            return OpenVinoEngine(bundle, settings.precision, settings.towers, threads)
+            return OpenVinoEngine
         case "torch":
             from handler.engines.torch_engine import TorchEngine
 
-            return TorchEngine(bundle, settings.precision, settings.device, threads)
+            return TorchEngine

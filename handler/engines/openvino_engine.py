@@ -16,7 +16,7 @@ Five measured facts shape this module (docs/architecture.md has the figures):
 
 import threading
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from handler.engines.compiled import load_network
 from handler.engines.mapped import release_pages
 from handler.engines.runtime import openvino
 from handler.errors import InvalidRequest, SetupError
+from handler.settings import Settings
 
 TEXT_BATCH: Final = 32
 IMAGE_BATCH: Final = 16
@@ -37,13 +38,8 @@ class OpenVinoEngine:
 
     device = "cpu"
 
-    def __init__(
-        self,
-        bundle: Bundle,
-        precision: str,
-        towers: Literal["both", "text", "image"],
-        threads: int,
-    ) -> None:
+    def __init__(self, bundle: Bundle, settings: Settings, threads: int) -> None:
+        precision, towers = settings.precision, settings.towers
         core = openvino.Core()
         # Pinned, because OpenVINO picks bf16 by itself on CPUs with AMX and f32 elsewhere: a fleet
         # of mixed hosts would write two slightly different spaces into one index.

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from handler.bundle import Bundle
 from handler.errors import SetupError
+from handler.settings import Settings
 from handler.tokens import Encoded
 from handler.torchvision_ops import ensure_torchvision
 
@@ -29,7 +30,8 @@ _DTYPES: Final = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.flo
 class TorchEngine:
     """The checkpoint in open_clip's own modules; vectors leave as float32."""
 
-    def __init__(self, bundle: Bundle, precision: str, device: str, threads: int) -> None:
+    def __init__(self, bundle: Bundle, settings: Settings, threads: int) -> None:
+        precision, device = settings.precision, settings.device
         if device == "cuda" and not torch.cuda.is_available():
             raise SetupError(
                 "DEVICE=cuda is set and torch sees no GPU; set DEVICE=cpu to go without"
