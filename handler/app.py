@@ -74,6 +74,7 @@ def create_app(
             raise NotReady("the model is still loading; try again in a moment")
         return found
 
+    @app.head("/", include_in_schema=False)
     @app.get("/", summary="What this service is and which model answers")
     async def index() -> Response:
         found = embedder()
@@ -91,6 +92,7 @@ def create_app(
             }
         )
 
+    @app.head("/health", include_in_schema=False)
     @app.get(
         "/health",
         summary="200 only when the model is loaded and warm",

@@ -18,6 +18,7 @@ from handler.errors import MalformedBody, PayloadTooLarge, ServiceError
 from handler.settings import Settings
 
 log = logging.getLogger("openclip")
+logging.getLogger("mangum").setLevel(logging.WARNING)  # our own line has every request already
 
 Kind = Literal["rest", "http", "alb", "direct"]
 _ROOT: Final = "openclip.root_path"
@@ -69,7 +70,6 @@ class Dispatcher:
         clean["isBase64Encoded"] = False
         headers = _headers(event)
         headers.setdefault("x-request-id", str(getattr(context, "aws_request_id", "")))
-        # Several values of one header are joined here, so that only `headers` has to be read.
         clean["headers"] = headers
         if kind == "alb" and "multiValueHeaders" in event:
             clean["multiValueHeaders"] = {name: [value] for name, value in headers.items()}

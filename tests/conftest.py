@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from docker_engine import ROOT, Engine
 from starlette.testclient import TestClient
 
 from handler.app import create_app
@@ -13,6 +12,7 @@ from handler.embedder import Embedder
 from handler.frame import Record
 from handler.locate import SHIPPED
 from handler.settings import Settings
+from tools.docker_engine import LAMBDA_ARGUMENTS, ROOT, Engine
 from tools.rie import binary
 
 # Nothing in the tests may reach a hub; the ones that exercise downloads bring their own server.
@@ -58,8 +58,7 @@ def engine() -> Engine:
 @pytest.fixture(scope="session")
 def lambda_image(engine: Engine) -> str:
     tag = "openclip-lambda:shapes-tiny"
-    arguments = {"MODEL_NAME": "shapes-tiny", "MODEL_PRETRAINED": ""}
-    engine.build(ROOT, "Dockerfile.lambda", tag, **arguments, MODEL_ID="OpenCLIP-shapes-tiny")
+    engine.build(ROOT, "Dockerfile.lambda", tag, **LAMBDA_ARGUMENTS)
     return tag
 
 

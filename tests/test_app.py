@@ -117,6 +117,7 @@ def test_index_and_health_say_which_model_answers(client: TestClient) -> None:
     assert health["status"] == "ok"
     for key in ("model", "space", "dim", "precision", "context_length", "image_size"):
         assert index[key] == health[key]
+    assert client.head("/health").status_code == client.head("/").status_code == 200
     assert health["space"] == post(client, {"text": "a"}).json()["space"]
 
 

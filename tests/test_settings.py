@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from docker_engine import ROOT
 
 from handler.errors import SetupError
 from handler.locate import SHIPPED, cached_path, find_bundle, find_or_bake
 from handler.settings import LAMBDA_MAX_BODY, Settings, load_settings
+from tools.docker_engine import ROOT
 
 
 def test_predecessors_defaults() -> None:

@@ -64,7 +64,8 @@ class Rie:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self._client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120)
+        self.url = f"http://127.0.0.1:{port}"
+        self._client = httpx.Client(base_url=self.url, timeout=120)
         try:
             _wait_for(port, self._process)
         except BaseException:

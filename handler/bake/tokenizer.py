@@ -43,7 +43,7 @@ def _elsewhere(checkpoint: Checkpoint) -> Any | None:
         return None
     if any(file for kind in _TOKENIZER_FILES for file in Path(folder).glob(kind)):
         return None
-    return open_clip.HFTokenizer(
+    return open_clip.tokenizer.HFTokenizer(
         name,
         context_length=text_config.get("context_length", 77),
         tokenizer_mode=text_config.get("tokenizer_mode"),

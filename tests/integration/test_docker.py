@@ -5,8 +5,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from docker_engine import INVOKE, LAMBDA_LIMITS, ROOT, Engine
 from pictures import picture
+
+from tools.docker_engine import INVOKE, LAMBDA_ARGUMENTS, LAMBDA_LIMITS, ROOT, Engine
 
 RED_CIRCLE = base64.b64encode((ROOT / "docs" / "red-circle.png").read_bytes()).decode()
 
@@ -57,10 +58,7 @@ def test_a_code_edit_bakes_nothing_again(engine: Engine, lambda_image: str, tmp_
     shutil.copy(ROOT / ".dockerignore", context)
     edited = context / "handler" / "app.py"
     edited.write_text(edited.read_text() + "\n# edited\n")
-    arguments = {"MODEL_NAME": "shapes-tiny", "MODEL_PRETRAINED": ""}
-    log = engine.build(
-        context, "Dockerfile.lambda", "edited", **arguments, MODEL_ID="OpenCLIP-shapes-tiny"
-    )
+    log = engine.build(context, "Dockerfile.lambda", "edited", **LAMBDA_ARGUMENTS)
     steps = log.split("Step ")[1:]
     done_again = [step for step in steps if "Running in" in step and "RUN" in step]
     assert len(done_again) == 1, log

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
+TRANSLATE = ROOT / "tests" / "template" / "translate.py"
 ENVIRON = {
     "SAM_CLI_TELEMETRY": "0",
     "AWS_DEFAULT_REGION": "us-east-1",
@@ -60,7 +61,7 @@ def validate(template: Path, *arguments: str) -> subprocess.CompletedProcess[str
 def translate(template: Path, combinations: list[Values]) -> tuple[Template, list[Template]]:
     """Return the template as it is written, and what SAM makes of it with each set of values."""
     result = subprocess.run(
-        [sam_python(), Path(__file__).parent / "translate.py", template, json.dumps(combinations)],
+        [sam_python(), TRANSLATE, template, json.dumps(combinations)],
         env=os.environ | ENVIRON,
         capture_output=True,
         text=True,

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 ROOT = Path(__file__).parents[1]
-HERE = Path(__file__).parent / "integration"
+HERE = Path(__file__).parent / "docker"
 BASE_TAG = "openclip-base:stand-in"
 LAMBDA_LIMITS = [
     "--read-only",
@@ -24,6 +24,14 @@ LAMBDA_LIMITS = [
     "--security-opt=no-new-privileges",
 ]
 """What Lambda does to a container, as far as Docker can: read-only, /tmp only, nobody's rights."""
+LAMBDA_ARGUMENTS = {
+    "MODEL_NAME": "shapes-tiny",
+    "MODEL_PRETRAINED": "",
+    "MODEL_ID": "OpenCLIP-shapes-tiny",
+    "MODEL_REVISION": "",
+    "ENGINE": "openvino",
+}
+"""All that `sam build` passes, defaults too: the legacy builder's cache tells them apart."""
 INVOKE = "/2015-03-31/functions/function/invocations"
 
 
