@@ -17,6 +17,9 @@ from handler.tokens import Tokenizer
 
 LOWEST_COSINE: Final = 0.99999
 """f16 weights and another order of summation cost about 3e-7; anything near this is a fault."""
+LARGEST_LENGTH_DIFFERENCE: Final = 0.001
+"""Relative. Vectors are served unnormalised, and a cosine does not see their length: one weight
+that f16 cannot hold may leave the direction as it is and the length a fraction of open_clip's."""
 LARGEST_PIXEL_DIFFERENCE: Final = 1e-6
 """Of a normalised value: equal arithmetic gives 0, and one step of 8 bits would be 1.4e-2."""
 
@@ -104,6 +107,13 @@ def _lowest(
         raise SetupError(
             f"the vector of {kind} {names[worst][:60]!r} has cosine {lowest:.7f} to open_clip's, "
             f"at least {LOWEST_COSINE} wanted"
+        )
+    ratios = np.linalg.norm(found, axis=1) / np.linalg.norm(expected, axis=1)
+    worst = int(np.abs(ratios - 1).argmax())
+    if not abs(float(ratios[worst]) - 1) <= LARGEST_LENGTH_DIFFERENCE:
+        raise SetupError(
+            f"the vector of {kind} {names[worst][:60]!r} is {ratios[worst]:.4g} times as long as "
+            f"open_clip's, at most {LARGEST_LENGTH_DIFFERENCE:.1%} apart wanted"
         )
     return lowest
 
