@@ -27,6 +27,7 @@ import openvino  # noqa: E402
 from openvino.tools.ovc import convert_model  # noqa: E402
 
 _MAX_BATCH = 4096
+_INT32_MAX = 2**31 - 1
 _SAME = 1e-4
 """Largest relative difference between two ways to run one torch tower in float32."""
 
@@ -167,6 +168,7 @@ def _export(
     try:
         with torch.no_grad(), _quiet():
             program = torch.export.export(tower.eval(), example, dynamic_shapes=shapes)
+            _shorten_open_slices(program)
             network = convert_model(program)
             openvino.save_model(network, folder / f"{name}.xml", compress_to_fp16=True)
     except Exception as error:  # torch.export and the converter raise dozens of types
@@ -177,6 +179,19 @@ def _export(
             f"the {name} tower cannot be exported to OpenVINO ({reason}); ENGINE=torch works: "
             "bake with --engine torch"
         ) from error
+
+
+def _shorten_open_slices(program: Any) -> None:
+    """Let `x[…, 1::2]` end at the largest int32 instead of the largest int64.
+
+    OpenVINO's CPU plugin keeps such constants as int32. Compiling clips them, but loading what was
+    compiled reads them from the weights file again and truncates: the end becomes -1.
+    """
+    for node in program.graph.nodes:
+        if node.target is torch.ops.aten.slice.Tensor and len(node.args) > 3:
+            end = node.args[3]
+            if isinstance(end, int) and end > _INT32_MAX:
+                node.update_arg(3, _INT32_MAX)
 
 
 class _quiet(warnings.catch_warnings):  # noqa: N801 (reads as the statement it is)

@@ -95,6 +95,11 @@ def _embedded(
             except InternalError as error:
                 raise SetupError(f"{kind} {name[:60]!r}: {error.message}") from None
         raise
+    except RuntimeError as error:  # OpenVINO's and torch's own
+        told = " ".join(str(error).split())[:500]
+        raise SetupError(
+            f"what was exported does not run ({told}); ENGINE=torch works: bake with --engine torch"
+        ) from None
 
 
 def _lowest(
