@@ -17,9 +17,10 @@ from handler.tokens import Tokenizer
 
 LOWEST_COSINE: Final = 0.99999
 """f16 weights and another order of summation cost about 3e-7; anything near this is a fault."""
-LARGEST_LENGTH_DIFFERENCE: Final = 0.001
-"""Relative. Vectors are served unnormalised, and a cosine does not see their length: one weight
-that f16 cannot hold may leave the direction as it is and the length a fraction of open_clip's."""
+LARGEST_LENGTH_DIFFERENCE: Final = 0.005
+"""Relative; what the cosine allows across, here along: sqrt(2 x 1e-5). Vectors are served
+unnormalised, and a cosine does not see their length: one weight that f16 cannot hold may leave the
+direction as it is and the length a fraction of open_clip's."""
 LARGEST_PIXEL_DIFFERENCE: Final = 1e-6
 """Of a normalised value: equal arithmetic gives 0, and one step of 8 bits would be 1.4e-2."""
 
