@@ -3,11 +3,14 @@
 ServiceError            a request cannot be answered; carries its own HTTP answer
 ├── InvalidRequest      422  the body is JSON but not a request we know
 │   └── MalformedBody   400  the body or event is not what it claims to be
+├── Unauthorized        401  no key, or not the right one
 ├── NotFound            404  no such route
 ├── MethodNotAllowed    405  the route exists, the method does not
 ├── PayloadTooLarge     413  a limit in bytes, items, pixels or characters
 ├── UnsupportedMedia    415  not a picture (or body) format we read
+├── Overloaded          429  the queue is full; `retry_after` says when to come back
 ├── NotReady            503  the model is still loading
+├── DeadlineExceeded    504  the answer would come too late
 └── InternalError       500  ours; the cause is in the log, never in the answer
 SetupError              the process cannot start, or a bake cannot be made; one sentence
 """
@@ -61,6 +64,13 @@ class MalformedBody(InvalidRequest):
     default_code = "malformed_body"
 
 
+class Unauthorized(ServiceError):
+    """No key, or not the right one."""
+
+    status = 401
+    default_code = "unauthorized"
+
+
 class NotFound(ServiceError):
     """No such route."""
 
@@ -89,11 +99,26 @@ class UnsupportedMedia(ServiceError):
     default_code = "unsupported_media_type"
 
 
+class Overloaded(ServiceError):
+    """More work is waiting than is taken on; `retry_after` seconds later there may be room."""
+
+    status = 429
+    default_code = "overloaded"
+    retry_after = 1
+
+
 class NotReady(ServiceError):
     """The model is still loading."""
 
     status = 503
     default_code = "not_ready"
+
+
+class DeadlineExceeded(ServiceError):
+    """The answer would come after the request's deadline."""
+
+    status = 504
+    default_code = "deadline_exceeded"
 
 
 class InternalError(ServiceError):

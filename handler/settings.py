@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from handler.errors import SetupError
 
@@ -64,6 +64,40 @@ class Settings(BaseModel):
     max_image_bytes: int = Field(20_000_000, ge=1024, description="one encoded image, bytes")
     max_pixels: int = Field(64_000_000, ge=1, description="width x height of one image")
     max_text_chars: int = Field(8_192, ge=1, description="one text, characters")
+    image_hosts: str = Field(
+        "",
+        pattern=r"^[\w.*:, -]*$",
+        description="hosts whose https pictures are fetched, comma-separated; `*.shop.example` for "
+        "subdomains; empty: URLs are refused",
+    )
+    image_buckets: str = Field(
+        "",
+        pattern=r"^[^\s,]*(\s*,\s*[^\s,]+)*$",
+        description="`bucket` or `bucket/prefix` whose s3:// pictures are read, comma-separated; "
+        "empty: they are refused",
+    )
+    fetch_seconds: float = Field(
+        5.0, gt=0, le=60, description="time the fetching of one picture may take"
+    )
+    fetch_concurrency: int = Field(8, ge=1, le=256, description="pictures fetched at once")
+    dimensions: Literal["allow", "refuse"] = Field(
+        "allow", description="refuse: no request may shorten vectors"
+    )
+    api_key: SecretStr = Field(
+        SecretStr(""), description="bearer key every request must carry; empty: none is asked for"
+    )
+    max_batch: int = Field(
+        0, ge=0, le=4096, description="rows of several requests run together; 0: no batching"
+    )
+    batch_wait_ms: float = Field(
+        3.0, ge=0, le=1000, description="time a row waits for others to join its batch"
+    )
+    max_queue: int = Field(
+        4096, ge=1, description="rows waiting for the engine; beyond them requests get a 429"
+    )
+    request_seconds: float = Field(
+        0.0, ge=0, description="time a request may take before it gets a 504; 0: no limit"
+    )
     host: str = Field("127.0.0.1", description="address the server binds")
     port: int = Field(7860, ge=0, le=65535, description="port the server binds")
     root_path: str = Field(

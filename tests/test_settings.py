@@ -71,7 +71,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
         assert len(rows) == 1, name
         assert str(field.description) in rows[0], name
         default = field.default
-        shown = str(default) if default not in ("", None) else "–"
+        shown = str(default) if str(default) not in ("", "None") else "–"
         assert f"| {shown} |" in rows[0].replace("`", ""), (name, shown)
 
 
