@@ -31,15 +31,16 @@ def plain() -> None:
 
 def embedder() -> None:
     """Start the embedder alone: no web framework, no warm-up."""
-    from handler.embedder import Embedder, Image, Options
+    from handler.embedder import Embedder
+    from handler.items import Image, Options, Text
     from handler.locate import find_or_bake
     from handler.settings import load_settings
 
     settings = load_settings()
     model = Embedder(find_or_bake(settings), settings)
     # The picture first, as in the service's own warm-up: its peak of memory is the lower one.
-    model.embed([], [Image(Path(os.environ["BENCH_SMALL"]).read_bytes(), "image")], Options())
-    model.embed([TEXT], [], Options())
+    model.embed([Image(Path(os.environ["BENCH_SMALL"]).read_bytes())], Options())
+    model.embed([Text(TEXT)], Options())
 
 
 def lambda_entry() -> None:
@@ -61,11 +62,15 @@ def lambda_entry() -> None:
 def parts() -> None:
     """For every line, a count, time each part of a request that often; answer in milliseconds."""
     from benchmarks.inputs import LONG
-    from handler.embedder import Embedder, Image, Options
+    from handler.call import Call
+    from handler.embedder import Embedder
     from handler.images import load_image
+    from handler.items import Image, Options, Text
     from handler.locate import find_or_bake
     from handler.preprocess import preprocess
     from handler.schemas import native
+    from handler.schemas.contract import Arrived, Served
+    from handler.schemas.fields import parse
     from handler.settings import load_settings
 
     settings = load_settings()
@@ -74,17 +79,20 @@ def parts() -> None:
     model.warm_up()
     engine = model._engine  # noqa: SLF001  a second engine's threads would disturb this one's
     manifest, options = bundle.manifest, Options()
-    body = json.dumps({"text": TEXT}).encode()
+    served = Served(manifest, settings, model.device)
+    payload = {"text": TEXT}
+    body = json.dumps(payload).encode()
+    wanted = native.decode(Arrived(body), payload, served)
     large = Path(os.environ["BENCH_LARGE"]).read_bytes()
     tokens = model.tokenizer([TEXT]).tokens
-    found = model.embed([TEXT], [], options)
+    found = model.embed([Text(TEXT)], options)
     spec, pixels = manifest.preprocess, settings.max_pixels
     quick: dict[str, Callable[[], object]] = {
-        "read request": lambda: native.decode(body, settings, manifest.dim),
+        "read request": lambda: native.decode(Arrived(body), parse(body), served),
         "tokenise": lambda: model.tokenizer([TEXT]),
-        "encode_text": lambda: engine.encode_text(tokens),
-        "embed": lambda: model.embed([TEXT], [], options),
-        "write answer": lambda: native.encode(found, manifest, model.device, options, 0.0),
+        "encode_text": lambda: engine.encode_text(tokens, Call()),
+        "embed": lambda: model.embed([Text(TEXT)], options),
+        "write answer": lambda: native.encode(found, wanted, served, 0.0),
     }
     slow: dict[str, Callable[[], object]] = {
         "pixels exact": lambda: preprocess(load_image(large, "image", max_pixels=pixels), spec),
@@ -92,7 +100,7 @@ def parts() -> None:
             load_image(large, "image", max_pixels=pixels, fast_for=spec), spec
         ),
     }
-    model.embed([LONG], [Image(large, "image")], options)
+    model.embed([Text(LONG), Image(large)], options)
     print(READY, flush=True)
     for line in sys.stdin:
         times: dict[str, list[float]] = {}

@@ -4,28 +4,23 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from handler import __version__
+from handler.about import add_about
+from handler.arrival import read_request
 from handler.embedder import Embedder
-from handler.errors import (
-    MethodNotAllowed,
-    NotFound,
-    NotReady,
-    PayloadTooLarge,
-    ServiceError,
-    UnsupportedMedia,
-)
+from handler.errors import MethodNotAllowed, NotFound, ServiceError
 from handler.frame import Frame, Observer, Record
-from handler.schemas import documents, native
+from handler.keys import BearerKey
+from handler.routes import EMBEDDING_PATHS
+from handler.schemas.contract import Answer
+from handler.service import Service, refusal
 from handler.settings import Settings
-
-_JSON_TYPES = ("", "application/json", "text/plain", "application/x-www-form-urlencoded")
-"""The last two are what curl and browsers send when nobody names a type; the body decides."""
 
 
 def create_app(
@@ -40,179 +35,77 @@ def create_app(
         settings: limits and defaults.
         observe: called once a request with what happened; never sees content.
     """
+    service = Service(embedder, settings)
     app = FastAPI(
         title="OpenCLIP Serverless",
         version=__version__,
         summary="Texts and pictures in, the checkpoint's own vectors out.",
         redoc_url=None,
     )
-    app.add_middleware(Frame, observe=observe)
+    if key := settings.api_key.get_secret_value():
+        app.add_middleware(BearerKey, key=key, refuse=_refuse)
+    app.add_middleware(Frame, observe=observe, refuse=_refuse)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=["*"],
         allow_methods=["*"],
         allow_headers=["*"],
-        expose_headers=["x-request-id"],
+        expose_headers=["x-request-id", "x-embedding-space", "x-embedding-shape"],
     )
 
     @app.exception_handler(ServiceError)
     async def service_error(request: Request, error: ServiceError) -> Response:
-        return _error(request, error)
+        return _refuse(request.scope, error)
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> Response:
-        path = request.url.path
+        path = route_path(request.scope)
         if error.status_code == 405:
             found: ServiceError = MethodNotAllowed(f"{request.method} is not allowed on {path}")
         else:
-            found = NotFound(f"there is no {path}; POST /embeddings, GET / and GET /health exist")
-        return _error(request, found, dict(error.headers or {}))
+            found = NotFound(f"there is no {path}; GET / lists what there is")
+        response = _refuse(request.scope, found)
+        response.headers.update(error.headers or {})
+        return response
 
-    def ready() -> Embedder:
-        found = embedder()
-        if found is None:
-            raise NotReady("the model is still loading; try again in a moment")
-        return found
+    async def embed(request: Request) -> Response:
+        started = time.monotonic()
+        record: Record = request.scope["state"]["record"]
+        if settings.request_seconds:
+            record.call.deadline = started + settings.request_seconds
+        service.ready()
+        arrived = await read_request(request, settings)
+        path = route_path(request.scope)
+        return _response(await run_in_threadpool(service.answer, path, arrived, record))
 
-    @app.head("/", include_in_schema=False)
-    @app.get("/", summary="What this service is and which model answers")
-    async def index() -> Response:
-        found = embedder()
-        return _json(
-            {
-                "name": "openclip-serverless",
-                "version": __version__,
-                "status": "loading" if found is None else "ready",
-                **({} if found is None else _model(found, settings)),
-                "endpoints": {
-                    "POST /embeddings": "texts and pictures to vectors",
-                    "GET /health": "200 when ready",
-                    "GET /docs": "this API, to read and try",
-                },
-            }
-        )
+    for path in EMBEDDING_PATHS:
+        app.add_route(path, embed, ["POST"])
+    add_about(app, service, settings)
 
-    @app.head("/health", include_in_schema=False)
-    @app.get(
-        "/health",
-        summary="200 only when the model is loaded and warm",
-        responses={503: {"model": documents.ErrorResponse}},
-    )
-    async def health() -> Response:
-        return _json({"status": "ok", **_model(ready(), settings)})
+    def openapi() -> dict[str, Any]:
+        if not app.openapi_schema:  # made when it is first asked for: a cold start pays nothing
+            from handler.schemas.documents import openapi
 
-    @app.post(
-        "/embeddings",
-        summary="Embed texts and pictures",
-        response_model=documents.EmbeddingsResponse,
-        responses={
-            status: {"model": documents.ErrorResponse} for status in (400, 413, 415, 422, 500, 503)
-        },
-        openapi_extra={
-            "requestBody": {
-                "required": True,
-                "content": {
-                    "application/json": {
-                        "schema": documents.EmbeddingsRequest.model_json_schema(),
-                        "examples": documents.EXAMPLES,
-                    },
-                    "image/*": {"schema": {"type": "string", "format": "binary"}},
-                },
-            }
-        },
-    )
-    async def embeddings(request: Request) -> Response:
-        started = time.perf_counter()
-        found = ready()
-        kind = _body_type(request)
-        body = await read_body(request, settings.max_body_bytes)
-        answer = await run_in_threadpool(_embed, found, settings, kind, body, started, request)
-        return Response(answer, media_type="application/json")
+            app.openapi_schema = openapi(app.title, app.version, app.summary or "", settings)
+        return app.openapi_schema
 
+    app.openapi = openapi  # type: ignore[method-assign]
     return app
 
 
-def _embed(
-    embedder: Embedder,
-    settings: Settings,
-    kind: str,
-    body: bytes,
-    started: float,
-    request: Request,
-) -> bytes:
-    dim = embedder.manifest.dim
-    if kind.startswith("image/"):
-        wanted = native.decode_picture(body, request.query_params, settings, dim)
-    else:
-        wanted = native.decode(body, settings, dim)
-    record: Record | None = request.scope.get("state", {}).get("record")
-    if record is not None:
-        record.texts, record.images = len(wanted.texts), len(wanted.images)
-    found = embedder.embed(wanted.texts, wanted.images, wanted.options)
-    seconds = time.perf_counter() - started
-    return native.encode(found, embedder.manifest, embedder.device, wanted.options, seconds)
+def route_path(scope: Scope) -> str:
+    """Return the path without the prefix a proxy has stripped or a stage has added."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    return path[len(root) :] if root and path.startswith(root + "/") else path
 
 
-async def read_body(request: Request, limit: int) -> bytes:
-    """Read the body, stopping at the limit whatever Content-Length says.
-
-    Raises:
-        PayloadTooLarge: it is larger.
-    """
-    error = PayloadTooLarge(
-        f"the request body has more than {limit} bytes",
-        field="body",
-        limit=limit,
-        code="body_too_large",
-    )
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > limit:
-        raise error
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > limit:
-            raise error
-        parts.append(part)
-    return b"".join(parts)
-
-
-def _body_type(request: Request) -> str:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind not in _JSON_TYPES and not kind.endswith("+json") and not kind.startswith("image/"):
-        raise UnsupportedMedia(
-            f"Content-Type {kind[:80]!r} is not read here; send application/json or image/*",
-            field="content-type",
-        )
-    if request.headers.get("content-encoding", "identity").lower() not in ("", "identity"):
-        raise UnsupportedMedia("compressed bodies are not read here", field="content-encoding")
-    return kind
-
-
-def _model(embedder: Embedder, settings: Settings) -> dict[str, Any]:
-    manifest = embedder.manifest
-    return {
-        "model": manifest.model_id,
-        "model_name": manifest.model_name,
-        "pretrained": manifest.pretrained,
-        "space": embedder.default_space,
-        "dim": manifest.dim,
-        "context_length": manifest.tokenizer.context_length,
-        "image_size": [manifest.preprocess.height, manifest.preprocess.width],
-        "device": embedder.device,
-        "engine": manifest.engine,
-        "precision": settings.precision,
-    }
-
-
-def _error(
-    request: Request, error: ServiceError, headers: dict[str, str] | None = None
-) -> Response:
-    record: Record | None = request.scope.get("state", {}).get("record")
+def _refuse(scope: Scope, error: ServiceError) -> Response:
+    record: Record | None = scope.get("state", {}).get("record")
     if record is not None:
         record.code = error.code
-    return _json(error.body(), error.status, headers)
+    return _response(refusal(route_path(scope), error))
 
 
-def _json(body: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(body), status, headers, media_type="application/json")
+def _response(answer: Answer) -> Response:
+    return Response(answer.body, answer.status, answer.headers, media_type=answer.media_type)

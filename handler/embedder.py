@@ -1,52 +1,55 @@
 """Items → arrays → engine → vectors, in order: the one path every entry shares."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Final, Literal
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from handler.bundle import Bundle, space_id
+from handler.call import Call
 from handler.cpus import available_cpus
 from handler.engines import Engine, load_engine
-from handler.errors import InternalError, InvalidRequest, SetupError
+from handler.errors import (
+    InternalError,
+    InvalidRequest,
+    PayloadTooLarge,
+    ServiceError,
+    SetupError,
+    UnsupportedMedia,
+)
 from handler.images import load_image
+from handler.items import Image, Item, Options, Text
 from handler.preprocess import preprocess
 from handler.settings import Settings
 from handler.tokens import Tokenizer, load_tokenizer
+from handler.vectors import cosines, normalize
 
 PROBE_COSINE: Final = {"f32": 0.99999, "bf16": 0.99, "f16": 0.999}
 """Lowest cosine of the warm-up's vectors to open_clip's, by precision, below which nothing is
 served: f32 has the bake's own tolerance; the others lose 8 or 11 bits of mantissa per operation."""
 
 
-@dataclass(frozen=True)
-class Options:
-    """What a request may choose; `decode` and `orient` lead into other spaces."""
-
-    normalize: bool = False
-    truncate: Literal["end", "none"] = "end"
-    decode: Literal["exact", "fast"] = "exact"
-    orient: Literal["reference", "exif"] = "reference"
+ITEM_ERRORS: Final = (InvalidRequest, PayloadTooLarge, UnsupportedMedia)
+"""What can be wrong with one item, so that the others may still pass."""
 
 
-@dataclass(frozen=True)
-class Image:
-    """One picture's file bytes and the request field it came from, for error messages."""
-
-    data: bytes
-    field: str
-
-
-@dataclass(frozen=True)
+@dataclass
 class Embeddings:
-    """Vectors float32 (n, dim), texts first; `truncated` says it for every one of them."""
+    """Vectors float32 (n, dim), one an item, in the items' order.
+
+    `truncated` and `tokens` say for every item whether its text was cut, and how many token ids of
+    it were read, start and end included (0 for pictures). `errors` has, by position, what was wrong
+    with an item; its row is zero.
+    """
 
     vectors: NDArray[np.float32]
     truncated: list[bool]
+    tokens: list[int]
     space: str
+    errors: dict[int, ServiceError] = field(default_factory=dict)
 
 
 class Embedder:
@@ -65,33 +68,49 @@ class Embedder:
             Options(decode=settings.decode, orient=settings.orient)
         )
 
-    def embed(self, texts: Sequence[str], images: Sequence[Image], options: Options) -> Embeddings:
-        """Embed texts and pictures.
-
-        Returns:
-            One vector an item, texts first, then images, each in the order given.
+    def embed(
+        self, items: Sequence[Item], options: Options, call: Call | None = None
+    ) -> Embeddings:
+        """Embed texts and pictures; what occurs more than once among them is encoded once.
 
         Raises:
-            ServiceError: an item is not usable; the message names it.
+            ServiceError: an item is not usable and `options.errors` is "fail"; the message names
+                it. DeadlineExceeded: `call` is no longer waited for.
         """
-        vectors = []
-        truncated = [False] * (len(texts) + len(images))
+        call = call or Call()
+        count = len(items)
+        found = Embeddings(
+            np.zeros((count, self.manifest.dim), np.float32),
+            [False] * count,
+            [0] * count,
+            self.space(options),
+        )
+        texts: dict[str, list[int]] = {}
+        images: dict[bytes, list[int]] = {}
+        for at, item in enumerate(items):
+            if isinstance(item, Text):
+                texts.setdefault(item.text, []).append(at)
+            else:
+                images.setdefault(item.data, []).append(at)
         # Decoding starts first: it runs in the pool while the texts are encoded.
-        pixels = [self._pool.submit(self._pixels, image, options) for image in images]
-        if texts:
-            encoded = self.tokenizer(list(texts))
-            truncated[: len(texts)] = encoded.truncated
-            if options.truncate == "none" and any(encoded.truncated):
-                self._refuse(encoded.truncated.index(True), len(texts))
-            vectors.append(self._engine.encode_text(encoded.tokens))
-        if pixels:
-            vectors.append(self._engine.encode_image(np.stack([p.result() for p in pixels])))
-        found = np.concatenate(vectors) if vectors else np.empty((0, self.manifest.dim), np.float32)
-        if not np.isfinite(found).all():
+        pixels = [
+            (self._pool.submit(self._pixels, Image(data, items[at[0]].field), options, call), at)
+            for data, at in images.items()
+        ]
+        try:
+            if texts:
+                self._embed_texts(texts, items, options, found, call)
+            self._embed_images(pixels, options, found, call)
+        finally:
+            for future, _ in pixels:
+                future.cancel()
+        if not np.isfinite(found.vectors).all():
             raise InternalError("the model gave a vector that is not finite")
+        if options.dimensions is not None:
+            found.vectors = found.vectors[:, : options.dimensions]
         if options.normalize:
-            found = normalize(found)
-        return Embeddings(found, truncated, self.space(options))
+            found.vectors = normalize(found.vectors)
+        return found
 
     def space(self, options: Options) -> str:
         """Return the space id of vectors made with these options."""
@@ -108,13 +127,79 @@ class Embedder:
         """
         wanted = self.settings.towers
         with np.load(self.bundle.file("probe.npz")) as probe:
-            text, picture = str(probe["text"]), probe["picture"].tobytes()
+            text, picture = Text(str(probe["text"]), "probe"), probe["picture"].tobytes()
             # The image tower first: its file pages are given back before the text's come in.
             if wanted != "text":
-                found = self.embed([], [Image(picture, "probe")], Options())
+                found = self.embed([Image(picture, "probe")], Options())
                 self._check("image", found.vectors, probe["image_vector"])
             if wanted != "image":
-                self._check("text", self.embed([text], [], Options()).vectors, probe["text_vector"])
+                self._check("text", self.embed([text], Options()).vectors, probe["text_vector"])
+
+    def _embed_texts(
+        self,
+        texts: dict[str, list[int]],
+        items: Sequence[Item],
+        options: Options,
+        found: Embeddings,
+        call: Call,
+    ) -> None:
+        encoded = self.tokenizer(list(texts))
+        kept = []
+        for row, at in enumerate(texts.values()):
+            if options.truncate == "none" and encoded.truncated[row]:
+                self._fail([at], self._too_long(items[at[0]].field), options, found)
+                continue
+            kept.append(row)
+            for position in at:
+                found.truncated[position] = encoded.truncated[row]
+                found.tokens[position] = encoded.counts[row]
+        positions = list(texts.values())
+        positions = [positions[row] for row in kept]
+        if kept:
+            try:
+                vectors = self._engine.encode_text(encoded.tokens[kept], call)
+            except InvalidRequest as error:
+                self._fail(positions, error, options, found)
+            else:
+                _place(vectors, positions, found)
+
+    def _embed_images(
+        self,
+        pixels: Sequence[tuple["Future[NDArray[np.float32]]", list[int]]],
+        options: Options,
+        found: Embeddings,
+        call: Call,
+    ) -> None:
+        size = self._engine.image_batch  # the next pictures are decoded while these are encoded
+        for start in range(0, len(pixels), size):
+            rows, positions = [], []
+            for future, at in pixels[start : start + size]:
+                try:
+                    rows.append(future.result())
+                except ServiceError as error:
+                    self._fail([at], error, options, found)
+                else:
+                    positions.append(at)
+            if not rows:
+                continue
+            try:
+                vectors = self._engine.encode_image(np.stack(rows), call)
+            except InvalidRequest as error:
+                self._fail(positions, error, options, found)
+            else:
+                _place(vectors, positions, found)
+
+    def _fail(
+        self,
+        positions: Sequence[Sequence[int]],
+        error: ServiceError,
+        options: Options,
+        found: Embeddings,
+    ) -> None:
+        if options.errors == "fail" or not isinstance(error, ITEM_ERRORS):
+            raise error
+        for at in positions:
+            found.errors.update(dict.fromkeys(at, error))
 
     def _check(self, tower: str, found: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
         lowest = float(cosines(found, expected).min())
@@ -125,7 +210,8 @@ class Embedder:
                 f"{lowest:.6f}, at least {allowed} wanted at PRECISION={self.settings.precision}"
             )
 
-    def _pixels(self, image: Image, options: Options) -> NDArray[np.float32]:
+    def _pixels(self, image: Image, options: Options, call: Call) -> NDArray[np.float32]:
+        call.check()
         spec = self.manifest.preprocess
         loaded = load_image(
             image.data,
@@ -136,10 +222,9 @@ class Embedder:
         )
         return preprocess(loaded, spec, image.field)
 
-    def _refuse(self, index: int, count: int) -> None:
+    def _too_long(self, field: str) -> InvalidRequest:
         length = self.manifest.tokenizer.context_length
-        field = "text" if count == 1 else f"text[{index}]"
-        raise InvalidRequest(
+        return InvalidRequest(
             f"{field} is longer than the model's {length} tokens, and truncate is 'none'",
             field=field,
             limit=length,
@@ -147,16 +232,8 @@ class Embedder:
         )
 
 
-def normalize(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scale rows to unit length, as torch's F.normalize (a zero row stays zero)."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: NDArray[np.float32] = vectors / np.maximum(lengths, np.float32(1e-12))
-    return unit
-
-
-def cosines(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return float64 (n,): the cosine of each row of `a` with the same row of `b`."""
-    left, right = a.astype(np.float64), b.astype(np.float64)
-    dots = (left * right).sum(axis=1)
-    found: NDArray[np.float64] = dots / np.linalg.norm(left, axis=1) / np.linalg.norm(right, axis=1)
-    return found
+def _place(
+    vectors: NDArray[np.float32], positions: Sequence[Sequence[int]], found: Embeddings
+) -> None:
+    for vector, at in zip(vectors, positions, strict=True):
+        found.vectors[at] = vector

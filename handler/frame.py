@@ -4,16 +4,17 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import orjson
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from handler.errors import InternalError
+from handler.call import Call
+from handler.errors import InternalError, ServiceError
+from handler.items import Asked, Image, Remote, Text
 
 log = logging.getLogger("openclip")
 
@@ -33,17 +34,25 @@ class Record:
     images: int = 0
     seconds: float = 0.0
     started: float = field(default_factory=time.perf_counter)
+    call: Call = field(default_factory=Call)
+
+    def count(self, items: Sequence[Asked]) -> None:
+        """Count what a request asks for; what could not be read counts as neither."""
+        self.texts = sum(isinstance(item, Text) for item in items)
+        self.images = sum(isinstance(item, Image | Remote) for item in items)
 
 
 Observer = Callable[[Record], None]
+Refuse = Callable[[Scope, ServiceError], Response]
 
 
 class Frame:
     """ASGI middleware around all routes."""
 
-    def __init__(self, app: ASGIApp, observe: Observer) -> None:
+    def __init__(self, app: ASGIApp, observe: Observer, refuse: Refuse) -> None:
         self.app = app
         self.observe = observe
+        self.refuse = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; an exception nobody expected is logged and answered with a 500."""
@@ -71,9 +80,7 @@ class Frame:
             if record.status:  # the answer has begun: all that is left is to cut it off
                 raise
             error = InternalError(f"internal error; the log has it under request id {identifier}")
-            response = Response(
-                orjson.dumps(error.body()), error.status, media_type="application/json"
-            )
+            response = self.refuse(scope, error)
             await response(scope, receive, send_with_id)
         finally:
             record.seconds = time.perf_counter() - record.started

@@ -46,7 +46,6 @@ from handler.app import create_app  # noqa: E402
 from handler.emf import metric_line  # noqa: E402
 from handler.events import Dispatcher, LambdaContext  # noqa: E402
 from handler.frame import Record  # noqa: E402
-from handler.schemas.documents import RED_PIXEL  # noqa: E402
 
 _imports = time.perf_counter() - _STARTED
 _embedder, _load_seconds, _warm_seconds = _loading.result()
@@ -60,13 +59,18 @@ def _observe(record: Record) -> None:
         sys.stdout.write(metric_line(record, namespace, model, cold=number == 0) + "\n")
 
 
+_RED_PIXEL = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
+)
+
+
 class _Warming:
     aws_request_id = "init"
 
 
 _dispatch = Dispatcher(create_app(lambda: _embedder, _settings, _observe), _settings)
 # One request through the whole path: threads, event loop and serialisers are then warm too.
-_dispatch({"image": RED_PIXEL} if _settings.towers == "image" else {"text": "warm"}, _Warming())
+_dispatch({"image": _RED_PIXEL} if _settings.towers == "image" else {"text": "warm"}, _Warming())
 
 sys.stdout.write(
     orjson.dumps(

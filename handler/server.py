@@ -113,6 +113,7 @@ def log_request(record: Record) -> None:
                 "texts": record.texts,
                 "images": record.images,
                 "ms": round(record.seconds * 1000, 2),
+                "stages": {k: round(v * 1000, 2) for k, v in record.call.seconds.items()},
             }
         ).decode()
     )

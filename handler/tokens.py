@@ -22,10 +22,14 @@ _PATTERN = r"|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
 
 class Encoded(NamedTuple):
-    """Token ids int64 (n, context_length) and, per text, whether it was cut to fit."""
+    """Token ids int64 (n, context_length); per text, whether it was cut and how many ids it has.
+
+    The count is of what the model reads: start and end included, padding and what was cut off not.
+    """
 
     tokens: NDArray[np.int64]
     truncated: list[bool]
+    counts: list[int]
 
 
 class Tokenizer(Protocol):
@@ -80,14 +84,15 @@ class BytePairTokenizer:
         """Encode texts; a longer text keeps its first ids and ends in end-of-text."""
         length = self._context_length
         tokens = np.zeros((len(texts), length), np.int64)
-        truncated = []
+        truncated, counts = [], []
         for row, text in zip(tokens, texts, strict=True):
             ids = self._encode(self._clean(text), length)
             truncated.append(len(ids) > length)
             ids = ids[:length]
             ids[-1] = self._end
             row[: len(ids)] = ids
-        return Encoded(tokens, truncated)
+            counts.append(len(ids))
+        return Encoded(tokens, truncated, counts)
 
     def _encode(self, text: str, enough: int) -> list[int]:
         """Return the ids with start and end, or the first of more than `enough`."""
@@ -161,4 +166,5 @@ class HubTokenizer:
         tokens = np.array([e.ids for e in encoded], np.int64).reshape(-1, self._context_length)
         if self._strip_id is not None:
             tokens[tokens == self._strip_id] = 0
-        return Encoded(tokens, [bool(e.overflowing) for e in encoded])
+        counts = [sum(e.attention_mask) for e in encoded]
+        return Encoded(tokens, [bool(e.overflowing) for e in encoded], counts)

@@ -4,12 +4,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from calls import KEYS, PNG, PNG_64, error, limited, post
+from calls import KEYS, PNG, PNG_64, embed, error, limited, post
 from starlette.testclient import TestClient
 
 from handler.app import create_app
-from handler.embedder import Embedder, Image, Options
+from handler.embedder import Embedder
 from handler.frame import Record
+from handler.items import Image, Options
 from handler.settings import Settings
 
 
@@ -17,7 +18,7 @@ def test_predecessors_request_gets_the_predecessors_answer(
     client: TestClient, embedder: Embedder
 ) -> None:
     found = post(client, {"text": "red circle", "image": PNG_64}).json()
-    expected = embedder.embed(["red circle"], [Image(PNG, "image")], Options()).vectors
+    expected = embed(embedder, ["red circle"], [Image(PNG, "image")], Options()).vectors
     assert list(found) == KEYS
     assert found["model"] == "OpenCLIP-shapes-tiny"
     assert found["device"] == "cpu"
@@ -86,7 +87,7 @@ def test_a_body_that_is_a_picture(client: TestClient, embedder: Embedder) -> Non
         headers = {"content-type": "image/png"}
         return client.post(f"/embeddings{query}", content=data, headers=headers)
 
-    expected = embedder.embed([], [Image(PNG, "body")], Options(normalize=True)).vectors
+    expected = embed(embedder, [], [Image(PNG, "body")], Options(normalize=True)).vectors
     found = send(PNG, "?normalize=true").json()
     assert np.array_equal(np.array(found["embeddings"], np.float32), expected)
     assert error(send(b""), 422, "empty_image")["field"] == "body"

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
+from calls import embed
 from pictures import picture
 from PIL import Image as PillowImage
 from tiny_models import CAUSAL, KINDS, UNCONVERTIBLE, build, write
@@ -17,9 +18,11 @@ from handler.bake.export import text_spec, text_transformer
 from handler.bake.samples import TEXTS
 from handler.bake.samples import pictures as sample_pictures
 from handler.bundle import Bundle, TextSpec, open_bundle
-from handler.embedder import Embedder, Image, Options, cosines
+from handler.embedder import Embedder
 from handler.errors import SetupError
+from handler.items import Image, Options
 from handler.settings import Settings
+from handler.vectors import cosines
 
 LOWEST = 0.99999
 WORDS = ("a", "red", "sofa", ",", "", "it's", "2", "ÉTÉ", "漢字", "incomprehensibilities")
@@ -68,7 +71,7 @@ def worst_cosines(bundle: Bundle) -> tuple[float, float]:
         expected_texts = checkpoint.model.encode_text(tokens, normalize=False).numpy()
         expected_images = checkpoint.model.encode_image(torch.stack(pixels), normalize=False)
     images = [Image(data, "image") for data in files]
-    found = embedder.embed(texts, images, Options()).vectors
+    found = embed(embedder, texts, images, Options()).vectors
     split = len(texts)
     return (
         float(cosines(found[:split], expected_texts).min()),
@@ -164,7 +167,7 @@ def test_the_torch_engine_is_in_the_same_space(causal: Bundle, tmp_path: Path) -
         Embedder(found, Settings(engine=found.manifest.engine)) for found in (baked, causal)
     ]
     texts, images = [*TEXTS, *unseen_texts()], [Image(d, n) for n, d in sample_pictures().items()]
-    one, other = (embedder.embed(texts, images, Options()).vectors for embedder in embedders)
+    one, other = (embed(embedder, texts, images, Options()).vectors for embedder in embedders)
     assert cosines(one, other).min() >= LOWEST
     assert embedders[0].default_space == embedders[1].default_space
     with pytest.raises(SetupError, match="was baked for ENGINE=torch, and ENGINE=openvino is set"):
@@ -198,7 +201,7 @@ def test_a_checkpoint_file_for_a_built_in_architecture(tmp_path: Path) -> None:
     assert baked.manifest.model_id == "OpenCLIP-ViT-S-32-alt-epoch_3"
     assert baked.manifest.pretrained == str(file)
     assert (baked.manifest.dim, baked.manifest.revision) == (256, None)
-    vectors = Embedder(baked, Settings(engine="torch")).embed(["red sofa"], [], Options()).vectors
+    vectors = embed(Embedder(baked, Settings(engine="torch")), ["red sofa"], [], Options()).vectors
     tokens = open_clip.get_tokenizer("ViT-S-32-alt")(["red sofa"])
     with torch.inference_mode():
         expected = model.half().float().encode_text(tokens).numpy()

@@ -8,6 +8,7 @@ from typing import Any
 import event_files
 import numpy as np
 import pytest
+from calls import embed
 from event_files import (
     ANSWERS,
     KEYS,
@@ -23,8 +24,9 @@ from event_files import (
 from numpy.typing import NDArray
 
 from handler import __version__
-from handler.embedder import Embedder, Image, Options
+from handler.embedder import Embedder
 from handler.events import event_kind, strip_prefix
+from handler.items import Image, Options
 from handler.settings import Settings
 
 PICTURE = base64.b64decode(event_files.picture())
@@ -41,9 +43,9 @@ def vectors(embedder: Embedder) -> dict[str, NDArray[np.float32]]:
     """The embedder's own answers for T, I and TI."""
     images = [Image(PICTURE, "image")]
     return {
-        "T": embedder.embed([TEXT], [], Options()).vectors,
-        "I": embedder.embed([], images, Options()).vectors,
-        "TI": embedder.embed([TEXT], images, Options()).vectors,
+        "T": embed(embedder, [TEXT], [], Options()).vectors,
+        "I": embed(embedder, [], images, Options()).vectors,
+        "TI": embed(embedder, [TEXT], images, Options()).vectors,
     }
 
 

@@ -8,10 +8,12 @@ from typing import Any
 import event_files
 import numpy as np
 import pytest
+from calls import embed
 from event_files import ANSWERS, KEYS, REFUSALS, TEXT, UNCOUNTED, body, event
 from pictures import picture
 
-from handler.embedder import Embedder, Image, Options
+from handler.embedder import Embedder
+from handler.items import Image, Options
 from tools.rie import Rie
 
 PLATFORM_LIMIT = 6_291_556
@@ -45,7 +47,7 @@ def metrics(lines: list[str]) -> list[dict[str, Any]]:
 def expected(embedder: Embedder, name: str) -> Any:
     texts = [TEXT] if "T" in ANSWERS[name] else []
     images = [Image(base64.b64decode(event_files.picture()), "image")]
-    return embedder.embed(texts, images if "I" in ANSWERS[name] else [], Options()).vectors
+    return embed(embedder, texts, images if "I" in ANSWERS[name] else [], Options()).vectors
 
 
 def test_every_event_file_and_the_log_they_leave(embedder: Embedder) -> None:

@@ -4,8 +4,10 @@ import io
 
 import numpy as np
 import pytest
+from calls import embed
 
-from handler.embedder import Embedder, Image, Options
+from handler.embedder import Embedder
+from handler.items import Image, Options
 from tools.shapes.draw import COLOURS, HELD_OUT, SHAPES, SIZES, draw
 
 UNIT = Options(normalize=True)
@@ -23,14 +25,16 @@ def test_red_circle_ranks_the_red_circle_first(embedder: Embedder, text: str) ->
     rng = np.random.default_rng(11)
     others = [what for what in SEEN if what[2] == "large" and what[:2] != ("red", "circle")][::3]
     images = [drawn(what, rng) for what in [("red", "circle", "large"), *others]]
-    vectors = embedder.embed([text], images, UNIT).vectors
+    vectors = embed(embedder, [text], images, UNIT).vectors
     assert int((vectors[1:] @ vectors[0]).argmax()) == 0
 
 
 def test_zero_shot_accuracy_is_what_the_card_says(embedder: Embedder) -> None:
     rng = np.random.default_rng(2)
     prompts = [f"a {size} {colour} {shape}" for colour, shape, size in SEEN]
-    texts = embedder.embed(prompts, [], UNIT).vectors
-    images = embedder.embed([], [drawn(what, rng) for what in SEEN for _ in range(3)], UNIT).vectors
+    texts = embed(embedder, prompts, [], UNIT).vectors
+    images = embed(
+        embedder, [], [drawn(what, rng) for what in SEEN for _ in range(3)], UNIT
+    ).vectors
     right = (images @ texts.T).argmax(axis=1) == np.repeat(np.arange(len(SEEN)), 3)
     assert right.mean() >= 0.92  # 95 % on the card, over all 192 prompts and 20 pictures of each

@@ -9,11 +9,13 @@ from PIL import Image as PillowImage
 
 from handler.bake.checkpoint import Checkpoint, torch
 from handler.bake.samples import PROBE_TEXT, TEXTS, pictures
-from handler.embedder import Embedder, Image, Options, cosines
+from handler.embedder import Embedder
 from handler.errors import InternalError, SetupError
 from handler.images import load_image
+from handler.items import Image, Item, Options, Text
 from handler.preprocess import preprocess
 from handler.tokens import Tokenizer
+from handler.vectors import cosines
 
 LOWEST_COSINE: Final = 0.99999
 """f16 weights and another order of summation cost about 3e-7; anything near this is a fault."""
@@ -83,18 +85,16 @@ def check_vectors(checkpoint: Checkpoint, embedder: Embedder, reference: Any) ->
 def _embedded(
     embedder: Embedder, texts: list[str], pictures: dict[str, bytes]
 ) -> NDArray[np.float32]:
-    images = [Image(data, name) for name, data in pictures.items()]
+    items: list[Item] = [Text(text, f"text {text[:60]!r}") for text in texts]
+    items += [Image(data, f"image {name!r}") for name, data in pictures.items()]
     try:
-        return embedder.embed(texts, images, Options()).vectors
+        return embedder.embed(items, Options()).vectors
     except InternalError:  # one of them has no finite vector: which?
-        for kind, name, request in (
-            *(("text", text, ([text], [])) for text in texts),
-            *(("image", image.field, ([], [image])) for image in images),
-        ):
+        for item in items:
             try:
-                embedder.embed(*request, Options())
+                embedder.embed([item], Options())
             except InternalError as error:
-                raise SetupError(f"{kind} {name[:60]!r}: {error.message}") from None
+                raise SetupError(f"{item.field}: {error.message}") from None
         raise
     except RuntimeError as error:  # OpenVINO's and torch's own
         told = " ".join(str(error).split())[:500]

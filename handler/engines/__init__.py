@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handler.bundle import Bundle
+from handler.call import Call
 from handler.errors import SetupError
 from handler.settings import Settings
 
@@ -15,11 +16,13 @@ class Engine(Protocol):
 
     device: str
     """"cpu" or "cuda", as responses name it."""
+    image_batch: int
+    """Pictures that run best together: so many are decoded ahead of the next run."""
 
-    def encode_text(self, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
+    def encode_text(self, tokens: NDArray[np.int64], call: Call) -> NDArray[np.float32]:
         """int64 (n, context_length) → float32 (n, dim), not normalised."""
 
-    def encode_image(self, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def encode_image(self, pixel_values: NDArray[np.float32], call: Call) -> NDArray[np.float32]:
         """float32 (n, 3, height, width) → float32 (n, dim), not normalised."""
 
 

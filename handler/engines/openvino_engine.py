@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handler.bundle import Bundle, TextSpec
+from handler.call import Call
 from handler.engines.compiled import load_network
 from handler.engines.mapped import release_pages
 from handler.engines.runtime import openvino
@@ -37,6 +38,7 @@ class OpenVinoEngine:
     """Both towers, or the one asked for, compiled at a pinned precision."""
 
     device = "cpu"
+    image_batch = IMAGE_BATCH
 
     def __init__(self, bundle: Bundle, settings: Settings, threads: int) -> None:
         precision, towers = settings.precision, settings.towers
@@ -71,8 +73,9 @@ class OpenVinoEngine:
         if self._failures:
             raise SetupError(f"{bundle.path} cannot be loaded: {self._failures[0]}")
 
-    def encode_text(self, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
+    def encode_text(self, tokens: NDArray[np.int64], call: Call) -> NDArray[np.float32]:
         """int64 (n, context_length) → float32 (n, dim); short texts run only as far as they go."""
+        call.check()
         tower = self._tower("text")
         index = pooled_positions(tokens, self._spec)
         table = self._table
@@ -93,8 +96,9 @@ class OpenVinoEngine:
         out[order] = vectors
         return out
 
-    def encode_image(self, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def encode_image(self, pixel_values: NDArray[np.float32], call: Call) -> NDArray[np.float32]:
         """float32 (n, 3, height, width) → float32 (n, dim)."""
+        call.check()
         tower = self._tower("image")
         return _in_batches(
             IMAGE_BATCH, len(pixel_values), lambda part: tower.run(pixel_values[part])

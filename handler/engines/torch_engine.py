@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handler.bundle import Bundle
+from handler.call import Call
 from handler.errors import SetupError
 from handler.settings import Settings
 from handler.tokens import Encoded
@@ -30,6 +31,8 @@ _DTYPES: Final = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.flo
 class TorchEngine:
     """The checkpoint in open_clip's own modules; vectors leave as float32."""
 
+    image_batch = BATCH
+
     def __init__(self, bundle: Bundle, settings: Settings, threads: int) -> None:
         precision, device = settings.precision, settings.device
         if device == "cuda" and not torch.cuda.is_available():
@@ -43,12 +46,14 @@ class TorchEngine:
         self._model: Final = model.to(self._dtype) if precision != "f32" else model
         self._lock = threading.Lock()
 
-    def encode_text(self, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
+    def encode_text(self, tokens: NDArray[np.int64], call: Call) -> NDArray[np.float32]:
         """int64 (n, context_length) → float32 (n, dim)."""
+        call.check()
         return self._run(self._model.encode_text, torch.from_numpy(tokens), None)
 
-    def encode_image(self, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def encode_image(self, pixel_values: NDArray[np.float32], call: Call) -> NDArray[np.float32]:
         """float32 (n, 3, height, width) → float32 (n, dim)."""
+        call.check()
         return self._run(self._model.encode_image, torch.from_numpy(pixel_values), self._dtype)
 
     def _run(self, encode: Any, inputs: Any, dtype: Any) -> NDArray[np.float32]:
@@ -69,7 +74,8 @@ class OpenClipTokenizer:
 
     def __call__(self, texts: list[str]) -> Encoded:
         """Encode texts; the library does not say which were cut."""
-        return Encoded(self._tokenizer(texts).numpy().astype(np.int64), [False] * len(texts))
+        tokens = self._tokenizer(texts).numpy().astype(np.int64)
+        return Encoded(tokens, [False] * len(texts), np.count_nonzero(tokens, axis=1).tolist())
 
 
 def build_model(bundle: Bundle) -> Any:

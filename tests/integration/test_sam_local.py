@@ -18,12 +18,13 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from calls import KEYS, error
+from calls import KEYS, embed, error
 from pictures import picture
 from sam_cli import ENVIRON, sam, sam_python
 from sam_servers import PARAMETERS, environ_of, free_port, serving, start_api
 
-from handler.embedder import Embedder, Image, Options
+from handler.embedder import Embedder
+from handler.items import Image, Options
 from tools.docker_engine import ROOT, Engine
 from tools.rie import INVOCATIONS, Rie
 
@@ -89,7 +90,7 @@ def answer(response: httpx.Response) -> dict[str, Any]:
 def same(found: object, embedder: Embedder, texts: list[str], pictures: list[bytes]) -> bool:
     """Tell whether these are the vectors; other processes run with other thread counts."""
     images = [Image(data, "image") for data in pictures]
-    expected = embedder.embed(texts, images, Options()).vectors
+    expected = embed(embedder, texts, images, Options()).vectors
     return np.allclose(np.array(found, np.float32), expected, atol=1e-5)
 
 

@@ -4,13 +4,16 @@ import itertools
 
 import numpy as np
 import pytest
+from calls import embed
 from corpus_pictures import corpus, drawn, oriented, photograph, saved
 from PIL import ImageOps
 from reference import open_picture, our_pixels, reference_pixels, spec
 
-from handler.embedder import Embedder, Image, Options, cosines
+from handler.embedder import Embedder
 from handler.images import load_image
+from handler.items import Image, Options
 from handler.preprocess import preprocess, target_size
+from handler.vectors import cosines
 
 MEGAPIXELS = {
     "1 MP": (1152, 864),
@@ -102,8 +105,8 @@ def test_fast_pixels_are_within_one_step_on_average(
 
 def test_fast_vectors_are_close(embedder: Embedder, photographs: dict[str, bytes]) -> None:
     images = [Image(data, name) for name, data in photographs.items()]
-    exact = embedder.embed([], images, Options())
-    fast = embedder.embed([], images, Options(decode="fast"))
+    exact = embed(embedder, [], images, Options())
+    fast = embed(embedder, [], images, Options(decode="fast"))
     found = cosines(fast.vectors, exact.vectors)
     print("cosines", found)
     assert found.min() >= 0.999

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from calls import embed
 from corpus_pictures import corpus as picture_corpus
 from corpus_pictures import photograph, saved
 from corpus_text import corpus as text_corpus
@@ -13,7 +14,9 @@ from reference import open_picture
 
 from handler.bake.checkpoint import Checkpoint, load_checkpoint, open_clip, torch
 from handler.bundle import Bundle, space_id
-from handler.embedder import Embedder, Image, Options, cosines
+from handler.embedder import Embedder
+from handler.items import Image, Options
+from handler.vectors import cosines
 
 LOWEST = 0.99999
 SAME = 1e-5
@@ -71,7 +74,7 @@ def test_the_bundle_is_the_checkpoints(bundle: Bundle, checkpoint: Checkpoint) -
 
 def test_texts(embedder: Embedder, texts: list[str], text_vectors: NDArray[np.float32]) -> None:
     assert len(texts) == 200
-    found = embedder.embed(texts, [], Options())
+    found = embed(embedder, texts, [], Options())
     worst = cosines(found.vectors, text_vectors).min()
     print(f"worst cosine of {len(texts)} texts: 1 - {1 - worst:.2g}")
     assert worst >= LOWEST
@@ -87,7 +90,7 @@ def test_texts(embedder: Embedder, texts: list[str], text_vectors: NDArray[np.fl
 def test_pictures(
     embedder: Embedder, images: list[Image], image_vectors: NDArray[np.float32]
 ) -> None:
-    found = embedder.embed([], images, Options()).vectors
+    found = embed(embedder, [], images, Options()).vectors
     worst = cosines(found, image_vectors).min()
     print(f"worst cosine of {len(images)} pictures: 1 - {1 - worst:.2g}")
     assert worst >= LOWEST
@@ -98,7 +101,7 @@ def test_any_order_and_mixture_of_lengths(
     embedder: Embedder, texts: list[str], text_vectors: NDArray[np.float32], seed: int
 ) -> None:
     order = random.Random(seed).sample(range(len(texts)), len(texts))
-    found = embedder.embed([texts[at] for at in order], [], Options()).vectors
+    found = embed(embedder, [texts[at] for at in order], [], Options()).vectors
     assert cosines(found, text_vectors[order]).min() >= LOWEST
 
 
@@ -106,13 +109,13 @@ def test_every_batch_size_gives_the_single_results(
     embedder: Embedder, texts: list[str], images: list[Image]
 ) -> None:
     options = Options(normalize=True)
-    alone = np.concatenate([embedder.embed([text], [], options).vectors for text in texts[:40]])
-    pictured = np.concatenate([embedder.embed([], [i], options).vectors for i in images[:40]])
+    alone = np.concatenate([embed(embedder, [text], [], options).vectors for text in texts[:40]])
+    pictured = np.concatenate([embed(embedder, [], [i], options).vectors for i in images[:40]])
     worst = 0.0
     for size in range(1, 41):
-        found = embedder.embed(texts[:size], [], options).vectors
+        found = embed(embedder, texts[:size], [], options).vectors
         worst = max(worst, float(np.abs(found - alone[:size]).max()))
-        found = embedder.embed([], images[:size], options).vectors
+        found = embed(embedder, [], images[:size], options).vectors
         worst = max(worst, float(np.abs(found - pictured[:size]).max()))
     print(f"worst difference between a batch and single requests: {worst:.2g}")
     assert worst <= SAME
@@ -122,15 +125,15 @@ def test_a_mixed_request_gives_texts_first(
     embedder: Embedder, texts: list[str], images: list[Image]
 ) -> None:
     options = Options(normalize=True)
-    mixed = embedder.embed(texts[5:12], images[3:8], options)
+    mixed = embed(embedder, texts[5:12], images[3:8], options)
     assert mixed.vectors.shape == (12, embedder.manifest.dim)
     assert mixed.vectors.dtype == np.float32
     assert len(mixed.truncated) == 12
     np.testing.assert_allclose(
-        mixed.vectors[:7], embedder.embed(texts[5:12], [], options).vectors, atol=SAME
+        mixed.vectors[:7], embed(embedder, texts[5:12], [], options).vectors, atol=SAME
     )
     np.testing.assert_allclose(
-        mixed.vectors[7:], embedder.embed([], images[3:8], options).vectors, atol=SAME
+        mixed.vectors[7:], embed(embedder, [], images[3:8], options).vectors, atol=SAME
     )
 
 
@@ -140,19 +143,19 @@ def test_normalisation_is_open_clips(
     tokens = open_clip.get_tokenizer(checkpoint.source)(texts[:20])
     with torch.inference_mode():
         expected = checkpoint.model.encode_text(tokens, normalize=True).numpy()
-    found = embedder.embed(texts[:20], [], Options(normalize=True)).vectors
+    found = embed(embedder, texts[:20], [], Options(normalize=True)).vectors
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1.0, atol=1e-6)
     np.testing.assert_allclose(found, expected, atol=1e-3)
-    plain = embedder.embed(texts[:20], [], Options()).vectors
+    plain = embed(embedder, texts[:20], [], Options()).vectors
     np.testing.assert_allclose(found, unit(plain), atol=SAME)
 
 
 def test_equal_inputs_give_equal_vectors(embedder: Embedder, images: list[Image]) -> None:
     texts = ["a red circle"] * 9
-    found = embedder.embed(texts, [images[0]] * 9, Options(normalize=True)).vectors
+    found = embed(embedder, texts, [images[0]] * 9, Options(normalize=True)).vectors
     np.testing.assert_allclose(found[:9], found[:1].repeat(9, axis=0), atol=SAME)
     np.testing.assert_allclose(found[9:], found[9:10].repeat(9, axis=0), atol=SAME)
 
 
 def test_nothing_to_embed(embedder: Embedder) -> None:
-    assert embedder.embed([], [], Options()).vectors.shape == (0, embedder.manifest.dim)
+    assert embed(embedder, [], [], Options()).vectors.shape == (0, embedder.manifest.dim)
