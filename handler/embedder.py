@@ -55,11 +55,11 @@ class Embeddings:
 class Embedder:
     """One model, loaded and warm; built once per process."""
 
-    def __init__(self, bundle: Bundle, settings: Settings) -> None:
+    def __init__(self, bundle: Bundle, settings: Settings, engine: Engine | None = None) -> None:
         threads = settings.threads or available_cpus()
         self.manifest: Final = bundle.manifest
         self.settings: Final = settings
-        self._engine: Final[Engine] = load_engine(bundle, settings, threads)
+        self._engine: Final[Engine] = engine or load_engine(bundle, settings, threads)
         self.device: Final = self._engine.device
         self.tokenizer: Final[Tokenizer] = load_tokenizer(bundle)
         self._pool: Final = ThreadPoolExecutor(threads, thread_name_prefix="decode")

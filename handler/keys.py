@@ -39,6 +39,7 @@ class BearerKey:
         if path in _OPEN or path.startswith(_OPEN_BELOW):
             return True
         scheme, _, given = Headers(scope=scope).get("authorization", "").partition(" ")
-        # compare_digest takes the same time wherever the first difference is
-        matches = hmac.compare_digest(given.strip().encode("utf-8", "replace"), self._key)
+        # compare_digest takes the same time wherever the first difference is. Headers arrive as
+        # bytes, which Starlette shows as Latin-1.
+        matches = hmac.compare_digest(given.strip().encode("latin-1"), self._key)
         return matches and scheme.lower() == "bearer"

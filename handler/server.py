@@ -14,6 +14,7 @@ from handler.embedder import Embedder
 from handler.errors import SetupError
 from handler.frame import Record
 from handler.locate import find_or_bake
+from handler.metrics import Metrics, add_metrics
 from handler.settings import Settings
 
 log = logging.getLogger("openclip")
@@ -33,8 +34,17 @@ def serve(settings: Settings) -> None:
     )
     logging.getLogger("httpx").setLevel(logging.WARNING)
     loader = Loader(settings)
+    metrics = Metrics()
+
+    def observe(record: Record) -> None:
+        log_request(record)
+        metrics.observe(record)
+
+    app = create_app(loader.embedder, settings, observe)
+    add_metrics(app, metrics)
+    metrics.ready.set_function(lambda: loader.embedder() is not None)
     config = uvicorn.Config(
-        create_app(loader.embedder, settings, log_request),
+        app,
         host=settings.host,
         port=settings.port,
         root_path=settings.root_path,

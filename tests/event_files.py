@@ -16,7 +16,6 @@ from handler.settings import Settings
 FOLDER = Path(__file__).parent / "events"
 Call = Callable[[object], Any]
 TEXT = "red circle"
-KEYS = ["model", "device", "embeddings", "duration", "space", "dim", "normalized", "truncated", "tokens"]
 
 # What the vectors of an answer were made of: T the text, I the picture of the event files.
 ANSWERS = {

@@ -160,7 +160,7 @@ def test_openapi_has_the_contract(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
     operation = document["paths"]["/embeddings"]["post"]
     content = operation["requestBody"]["content"]["application/json"]
-    assert set(content["schema"]["properties"]) >= {"text", "image", "normalize", "truncate"}
+    assert set(content["schema"]["properties"]) >= {"text", "image", "items", "normalize"}
     for example in content["examples"].values():
         assert post(client, example["value"]).status_code == 200
-    assert sorted(operation["responses"]) == ["200", "400", "413", "415", "422", "500", "503"]
+    assert set(operation["responses"]) >= {"200", "400", "413", "415", "422", "500", "503"}

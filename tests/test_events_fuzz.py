@@ -6,7 +6,8 @@ from typing import Any
 import event_files
 import orjson
 import pytest
-from event_files import ANSWERS, KEYS, Call, body, dispatching, event
+from calls import KEYS
+from event_files import ANSWERS, Call, body, dispatching, event
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from event_files import KEYS, Call, body, dispatching, event
+from calls import KEYS
+from event_files import Call, body, dispatching, event
 
 from handler.embedder import Embedder
 from handler.settings import Settings

@@ -122,12 +122,13 @@ def test_a_hub_tokenizer(hub: Path, kind: str, place: str, tmp_path: Path) -> No
     for name, data in tokenizer.items():
         (tmp_path / name).write_bytes(data)
     reference = open_clip.tokenizer.HFTokenizer(str(tmp_path), context_length=32, **options)
-    found, truncated = load_tokenizer(baked)(list(texts()))
+    found, truncated, counts = load_tokenizer(baked)(list(texts()))
     np.testing.assert_array_equal(found, reference(list(texts())).numpy())
     assert len(np.unique(found)) > 20
     lengths = [len(reference.tokenizer(reference.clean_fn(t)).input_ids) for t in texts()]
     assert truncated == [length > 32 for length in lengths]
     assert any(truncated) and not all(truncated)
+    assert counts == [min(length, 32) for length in lengths]
 
 
 LOAD = """

@@ -8,8 +8,8 @@ from typing import Any
 import event_files
 import numpy as np
 import pytest
-from calls import embed
-from event_files import ANSWERS, KEYS, REFUSALS, TEXT, UNCOUNTED, body, event
+from calls import KEYS, embed
+from event_files import ANSWERS, REFUSALS, TEXT, UNCOUNTED, body, event
 from pictures import picture
 
 from handler.embedder import Embedder

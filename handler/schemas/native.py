@@ -51,7 +51,7 @@ def decode(arrived: Arrived, payload: Any, served: Served) -> Wanted:
         options, form = _options(fields, arrived, served)
         if not arrived.body:
             raise InvalidRequest("the body is empty", field="body", code="empty_image")
-        items = [_file(arrived.body, "body", settings)]
+        items: list[Asked] = [_file(arrived.body, "body", settings)]
     elif arrived.form is not None:
         fields = _from_query({k: v for k, v in arrived.form if isinstance(v, str)})
         options, form = _options(fields, arrived, served)

@@ -84,7 +84,9 @@ def probabilities(cosines: NDArray[np.float32], manifest: Manifest) -> NDArray[n
     logits = cosines.astype(np.float64) * manifest.logit_scale
     found: NDArray[np.float64]
     if manifest.logit_bias is not None:
-        found = 0.5 * (1.0 + np.tanh(0.5 * (logits + manifest.logit_bias)))  # never overflows
+        logits += manifest.logit_bias
+        small = np.exp(-np.abs(logits))  # never overflows
+        found = np.where(logits >= 0, 1.0, small) / (1.0 + small)
         return found
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     found = powers / powers.sum(axis=-1, keepdims=True)

@@ -43,9 +43,11 @@ def ours(reference: Any, tmp_path_factory: pytest.TempPathFactory) -> BytePairTo
 
 def differing(ours: BytePairTokenizer, reference: Any, texts: list[str]) -> list[str]:
     """Return the texts whose ids or whose `truncated` are not open_clip's."""
-    ids, truncated = ours(texts)
+    ids, truncated, counts = ours(texts)
     expected = reference(texts).numpy()
     assert ids.dtype == np.int64 and ids.shape == (len(texts), LENGTH)
+    ends = expected[:, ::-1] == reference.eot_token_id  # the last: a text may spell one itself
+    assert counts == (LENGTH - ends.argmax(axis=1)).tolist()
     different = (ids != expected).any(axis=1)
     return [
         text
@@ -123,8 +125,8 @@ def test_order_repetition_and_batching_do_not_matter(ours: BytePairTokenizer) ->
 
 
 def test_no_texts(ours: BytePairTokenizer) -> None:
-    ids, truncated = ours([])
-    assert ids.shape == (0, LENGTH) and truncated == []
+    ids, truncated, counts = ours([])
+    assert ids.shape == (0, LENGTH) and truncated == counts == []
 
 
 def test_lone_surrogates_become_the_replacement_character(
