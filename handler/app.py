@@ -86,7 +86,12 @@ def create_app(
         if not app.openapi_schema:  # made when it is first asked for: a cold start pays nothing
             from handler.schemas.documents import openapi
 
-            app.openapi_schema = openapi(app.title, app.version, app.summary or "", settings)
+            model = embedder()
+            manifest = model.manifest if model else None
+            document = openapi(app.title, app.version, app.summary or "", settings, manifest)
+            if model is None:
+                return document  # the limits of the model that is still loading are not in it
+            app.openapi_schema = document
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]

@@ -1,24 +1,62 @@
-"""The whole API as one OpenAPI 3.1 document, made when /openapi.json is first asked for."""
+"""The whole API as one OpenAPI 3.1 document, made when /openapi.json is first asked for.
 
-from typing import Any
+tests/test_schemathesis.py sends what it allows and what it forbids.
+"""
 
-from handler.schemas.encodings import ENCODINGS
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from handler.bundle import Manifest
 from handler.settings import Settings
 
-RED_PIXEL = (
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
-)
 Schema = dict[str, Any]
+NULL: Final[Schema] = {"type": "null"}
+PICTURE: Final[Schema] = {
+    "type": "string",
+    "format": "picture",
+    "minLength": 1,
+    "description": "base64 of a picture file's bytes, a data URI, or an allowed https or s3 URL",
+}
 
 
-def openapi(title: str, version: str, summary: str, settings: Settings) -> Schema:
-    """Return the document; limits in it are this deployment's."""
+@dataclass(frozen=True)
+class Limits:
+    """What this deployment and its model allow; without a model yet, what any model may."""
+
+    items: int
+    text: Schema
+    context: int
+    dim: int | None
+    may_shorten: bool
+    item: Schema = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Derive the schema of one {"text"} or {"image"}."""
+        either = [
+            {"type": "object", "required": [name], "properties": {name: schema, other: False}}
+            for name, schema, other in (("text", self.text, "image"), ("image", PICTURE, "text"))
+        ]
+        object.__setattr__(self, "item", {"oneOf": either})
+
+
+def openapi(
+    title: str, version: str, summary: str, settings: Settings, manifest: Manifest | None = None
+) -> Schema:
+    """Return the document; limits in it are this deployment's, and the model's if there is one."""
     from handler.schemas.documents_foreign import foreign_paths
+    from handler.schemas.documents_native import native_paths
 
+    limits = Limits(
+        settings.max_items,
+        {"type": "string", "maxLength": settings.max_text_chars},
+        manifest.tokenizer.context_length if manifest else 1,
+        manifest.dim if manifest else None,
+        settings.dimensions == "allow",
+    )
     document: Schema = {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version, "summary": summary},
-        "paths": {**_native_paths(settings), **foreign_paths(settings)},
+        "paths": {**native_paths(limits), **foreign_paths(limits)},
         "components": {"schemas": {"Error": ERROR}},
     }
     if settings.api_key.get_secret_value():
@@ -44,18 +82,33 @@ ERROR: Schema = {
         }
     },
 }
-PICTURE = "base64 of a picture file's bytes, a data URI, or an allowed https or s3 URL"
 
 
-def one_or_many(description: str, **rules: Any) -> Schema:
-    """Return the schema of a string, a list of strings, or null."""
+def many(items: Schema, limits: Limits, least: int = 0) -> Schema:
+    """Return the schema of a list within the limit on items."""
+    return {"type": "array", "items": items, "minItems": least, "maxItems": limits.items}
+
+
+def dimensions(limits: Limits) -> Schema:
+    """Return the schema of a number of components, null for all."""
+    if limits.dim and not limits.may_shorten:
+        return {"enum": [limits.dim, None]}
+    most = {"maximum": limits.dim} if limits.dim else {}
     return {
-        "description": description,
+        "type": ["integer", "null"],
+        "minimum": 1,
+        **most,
+        "description": "keep the first components only: lossy for CLIP",
+    }
+
+
+def variants(*shapes: tuple[dict[str, Schema], dict[str, Schema]]) -> Schema:
+    """Return the schema of an object of one of the shapes (required fields, optional fields)."""
+    return {
         "anyOf": [
-            {"type": "string", **rules},
-            {"type": "array", "items": {"type": "string", **rules}},
-            {"type": "null"},
-        ],
+            {"type": "object", "required": list(needed), "properties": {**needed, **optional}}
+            for needed, optional in shapes
+        ]
     }
 
 
@@ -109,123 +162,10 @@ def json_content(schema: Schema) -> Schema:
     return {"application/json": {"schema": schema}}
 
 
-def _native_paths(settings: Settings) -> Schema:
-    text = {"type": "string", "maxLength": settings.max_text_chars}
-    item: Schema = {
-        "oneOf": [
-            {"type": "object", "required": [name], "properties": {name: schema}}
-            for name, schema in (
-                ("text", text),
-                ("image", {"type": "string", "description": PICTURE}),
-            )
-        ]
-    }
-    items = {"type": "array", "minItems": 1, "maxItems": settings.max_items, "items": item}
-    options: Schema = {
-        "normalize": {"type": ["boolean", "null"], "description": "scale vectors to unit length"},
-        "truncate": {
-            "enum": ["end", "none", None],
-            "description": "end: cut texts longer than the context; none: refuse them",
-        },
-        "decode": {
-            "enum": ["exact", "fast", None],
-            "description": "fast: DCT-scaled JPEG decode, a space of its own",
-        },
-        "orient": {
-            "enum": ["reference", "exif", None],
-            "description": "exif: apply the EXIF orientation first, a space of its own",
-        },
-        "dimensions": {
-            "type": ["integer", "null"],
-            "minimum": 1,
-            "description": "keep the first components only: lossy for CLIP",
-        },
-        "encoding_format": {"enum": [*ENCODINGS, None], "description": "how vectors are written"},
-        "errors": {
-            "enum": ["fail", "item", None],
-            "description": "item: a bad item gets null and an entry in `errors`",
-        },
-    }
-    request = {
-        "type": "object",
-        "properties": {
-            "text": one_or_many("one text or several", maxLength=settings.max_text_chars),
-            "image": one_or_many(PICTURE),
-            "items": maybe(items | {"description": "instead: texts and pictures in any order"}),
-            **options,
-        },
-    }
-    response = {
-        "type": "object",
-        "required": ["model", "device", "embeddings", "duration", "space", "dim", "normalized"],
-        "properties": {
-            "model": {"type": "string", "description": "MODEL_ID of the model that answered"},
-            "device": {"type": "string", "description": "cpu or cuda"},
-            "embeddings": array({"description": "one vector an item, as encoding_format says"}),
-            "duration": {"type": "number", "description": "seconds, decoding included"},
-            "space": {"type": "string", "description": "other ids must not share an index"},
-            "dim": {"type": "integer"},
-            "normalized": {"type": "boolean"},
-            "truncated": array({"type": "boolean"}),
-            "tokens": array({"type": "integer"}),
-            "lossy": {"type": "boolean"},
-            "errors": array({"type": "object"}),
-        },
-    }
-    embed = operation("Embed texts and pictures", request, response, examples=EXAMPLES)
-    content = embed["requestBody"]["content"]
-    content["image/*"] = {"schema": {"type": "string", "format": "binary"}}
-    content["multipart/form-data"] = {
-        "schema": {
-            "type": "object",
-            "properties": {
-                "text": array(text),
-                "image": array({"type": "string", "format": "binary"}),
-            },
-        }
-    }
-    for kind in ("application/x-npy", "application/octet-stream"):
-        embed["responses"]["200"]["content"][kind] = {
-            "schema": {"type": "string", "format": "binary"}
-        }
-    ranking = {
-        "type": "object",
-        "required": ["probabilities", "cosine_similarities"],
-        "properties": {"probabilities": matrix(), "cosine_similarities": matrix()},
-    }
-    question = {
-        "type": "object",
-        "required": ["image", "labels"],
-        "properties": {
-            "image": one_or_many(PICTURE),
-            "labels": one_or_many("what a picture may be"),
-            "templates": one_or_many("prompts with {} where the label goes"),
-        },
-    }
-    sides = {
-        "type": "object",
-        "required": ["queries", "candidates"],
-        "properties": {"queries": items, "candidates": items},
-    }
-    told = {"type": "object"}
+def an_object(required: dict[str, Schema], **optional: Schema) -> Schema:
+    """Return an object's schema."""
     return {
-        "/embeddings": {"post": embed},
-        "/rank": {"post": operation("Rank candidates by similarity to queries", sides, ranking)},
-        "/classify": {"post": operation("Zero-shot labels for pictures", question, ranking)},
-        "/": {"get": operation("What this service is", None, told, statuses=(500,))},
-        "/health": {"get": operation("200 only when ready", None, told, statuses=(500, 503))},
+        "type": "object",
+        "required": list(required),
+        "properties": {**required, **optional},
     }
-
-
-EXAMPLES: Schema = {
-    "text": {"summary": "One text", "value": {"text": "red sofa"}},
-    "image": {"summary": "One picture (a red pixel)", "value": {"image": RED_PIXEL}},
-    "both": {
-        "summary": "Several of each, unit length",
-        "value": {"text": ["red sofa", "blue chair"], "image": [RED_PIXEL], "normalize": True},
-    },
-    "items": {
-        "summary": "Any order",
-        "value": {"items": [{"image": RED_PIXEL}, {"text": "red sofa"}]},
-    },
-}

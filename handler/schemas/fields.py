@@ -17,7 +17,7 @@ from handler.errors import (
     UnsupportedMedia,
 )
 from handler.images import decode_base64
-from handler.items import Asked, Image, Remote, Text
+from handler.items import Asked, Image, Options, Remote, Text
 from handler.schemas.contract import Served
 from handler.settings import Settings
 
@@ -46,20 +46,28 @@ def an_object(payload: object) -> dict[str, Any]:
     return payload
 
 
-def strings(payload: dict[str, Any], field: str) -> list[tuple[str, str]]:
-    """Read a string or a list of strings as (name, value); absent and null are an empty list."""
+def strings(payload: dict[str, Any], field: str, *, single: bool = True) -> list[tuple[str, str]]:
+    """Read a list of strings, or one if `single`, as (name, value); absent and null are empty."""
     value = payload.get(field)
     if value is None:
         return []
-    if isinstance(value, str):
+    if single and isinstance(value, str):
         return [(field, value)]
     if not isinstance(value, list):
-        raise wrong(field, value, "a string or a list of strings")
+        raise wrong(field, value, ("a string or " if single else "") + "a list of strings")
     named = [(f"{field}[{index}]", item) for index, item in enumerate(value)]
     for name, item in named:
         if not isinstance(item, str):
             raise wrong(name, item, "a string")
     return named
+
+
+def string(payload: dict[str, Any], field: str) -> str | None:
+    """Read a string; None for absent and null."""
+    value = payload.get(field)
+    if value is not None and not isinstance(value, str):
+        raise wrong(field, value, "a string")
+    return value
 
 
 def boolean(payload: dict[str, Any], field: str, default: bool) -> bool:
@@ -108,6 +116,17 @@ def dimensions(payload: dict[str, Any], field: str, served: Served) -> int | Non
     return None if value == dim else value
 
 
+def unit_options(
+    served: Served,
+    keep: int | None = None,
+    truncate: Literal["end", "none"] = "end",
+    normalize: bool = True,
+) -> Options:
+    """Return the options of a contract whose vectors have unit length; `keep` components."""
+    settings = served.settings
+    return Options(normalize, truncate, settings.decode, settings.orient, keep)
+
+
 def text(value: str, field: str, settings: Settings) -> Text:
     """Return one text within the limit.
 
@@ -154,30 +173,33 @@ def each(
     return found
 
 
-def check_count(count: int, field: str, limit: int) -> None:
-    """Refuse more items than one request may have.
+def check_count(count: int, field: str, limit: int, note: str = "") -> None:
+    """Refuse more items than one request may have; `note` ends the message.
 
     Raises:
         PayloadTooLarge: names the limit.
     """
     if count > limit:
         raise PayloadTooLarge(
-            f"{count} items in one request; at most {limit}",
+            f"{count} items in one request; at most {limit}{note}",
             field=field,
             limit=limit,
             code="too_many_items",
         )
 
 
-def predict_response(count: int, dim: int, field: str, settings: Settings) -> None:
+def predict_response(count: int, dim: int, field: str, settings: Settings, extra: int = 0) -> None:
     """Refuse a request whose answer would pass the limit, before any work is done.
+
+    `extra`: bytes of the answer that are known already.
 
     Raises:
         PayloadTooLarge: names the number of items that fits.
     """
     each_one = dim * BYTES_PER_FLOAT + 8
-    if count * each_one + 512 > settings.max_response_bytes:
-        fits = max((settings.max_response_bytes - 512) // each_one, 0)
+    fixed = 512 + extra
+    if count * each_one + fixed > settings.max_response_bytes:
+        fits = max((settings.max_response_bytes - fixed) // each_one, 0)
         raise PayloadTooLarge(
             f"the answer for {count} items of {dim} floats could pass "
             f"{settings.max_response_bytes} bytes; send at most {fits} items a request",
