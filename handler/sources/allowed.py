@@ -20,6 +20,8 @@ _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
 _VISIBLE: Final = re.compile(r"[!-~]*")
 
 _BUCKET: Final = re.compile(r"[A-Za-z0-9._-]{3,255}")
+_NOT_IN_KEYS: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+"""Control characters, which headers end at, and halves of characters, which have no UTF-8."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ class Buckets:
         if not self:
             raise Refused("is an s3:// URL, and none is read here: IMAGE_BUCKETS is empty")
         bucket, _, key = url[len("s3://") :].partition("/")
-        if not _BUCKET.fullmatch(bucket) or not key or not key.isprintable():
+        if not _BUCKET.fullmatch(bucket) or not key or _NOT_IN_KEYS.search(key):
             raise Refused("is not an s3://bucket/key URL")
         if not {".", ".."}.isdisjoint(key.split("/")):
             raise Refused("is an s3:// URL whose key has a segment . or .., which is not read here")

@@ -41,6 +41,7 @@ class Web:
         self._resolve: Final = resolve
         self._allow_address: Final = allow_address
         self._context: Final = ssl.create_default_context()
+        self._context.set_alpn_protocols(["http/1.1"])
 
     def read(self, page: Page, budget: Budget) -> bytes:
         """Return the file's bytes.
@@ -80,8 +81,10 @@ class Web:
         with (
             httpcore.HTTPConnection(
                 url.origin,
-                ssl_context=self._context,
-                network_backend=_Addresses(addresses, deadline),
+                # httpcore changes the context it is given for every connection; OpenSSL may be
+                # copying from it in another thread. Streams of ours use one that stays as it is.
+                ssl_context=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+                network_backend=_Addresses(addresses, deadline, self._context),
             ) as connection,
             connection.stream("GET", url, headers=_HEADERS) as response,
         ):
@@ -107,9 +110,12 @@ class Web:
 class _Addresses(httpcore.NetworkBackend):
     """Connects to the given addresses, whatever the host is called."""
 
-    def __init__(self, addresses: list[Address], deadline: Deadline) -> None:
+    def __init__(
+        self, addresses: list[Address], deadline: Deadline, context: ssl.SSLContext
+    ) -> None:
         self._addresses: Final = addresses
         self._deadline: Final = deadline
+        self._context: Final = context
         self._sockets: Final = httpcore.SyncBackend()
 
     def connect_tcp(
@@ -131,16 +137,19 @@ class _Addresses(httpcore.NetworkBackend):
                 if tried == len(self._addresses):
                     raise
             else:
-                return _Stream(stream, self._deadline)
+                return _Stream(stream, self._deadline, self._context)
         raise httpcore.ConnectError("no address")
 
 
 class _Stream(httpcore.NetworkStream):
     """A stream each of whose operations has as long as is left to all of them."""
 
-    def __init__(self, stream: httpcore.NetworkStream, deadline: Deadline) -> None:
+    def __init__(
+        self, stream: httpcore.NetworkStream, deadline: Deadline, context: ssl.SSLContext
+    ) -> None:
         self._stream: Final = stream
         self._deadline: Final = deadline
+        self._context: Final = context
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
         """Read what there is, at most `max_bytes`."""
@@ -156,13 +165,13 @@ class _Stream(httpcore.NetworkStream):
 
     def start_tls(
         self,
-        ssl_context: ssl.SSLContext,
+        ssl_context: ssl.SSLContext,  # noqa: ARG002 - our own
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ARG002
     ) -> httpcore.NetworkStream:
         """Shake hands; the certificate must be one of `server_hostname`."""
-        stream = self._stream.start_tls(ssl_context, server_hostname, self._deadline.left())
-        return _Stream(stream, self._deadline)
+        stream = self._stream.start_tls(self._context, server_hostname, self._deadline.left())
+        return _Stream(stream, self._deadline, self._context)
 
     def get_extra_info(self, info: str) -> Any:
         """Return what the socket knows about itself."""
