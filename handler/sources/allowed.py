@@ -11,16 +11,16 @@ from handler.sources.refusals import Refused
 _HTTPS_PORT: Final = 443
 _MAX_URL: Final = 8_192
 
+# Strings: compiled at their first use, so that a service without pictures by URL pays nothing.
 _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
-_HOST: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*", re.ASCII)
-_ENTRY: Final = re.compile(r"(?P<any>\*\.)?(?P<host>[^*:]+)(?::(?P<port>[0-9]{1,5}))?")
-_URL: Final = re.compile(r"https://(?P<site>[^/?#]*)(?P<target>[^#]*)(?:#.*)?", re.IGNORECASE)
-_SITE: Final = re.compile(r"(?P<host>[^:]*)(?::(?P<port>[0-9]{1,5}))?")
-_NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
-_VISIBLE: Final = re.compile(r"[!-~]*")
-
-_BUCKET: Final = re.compile(r"[A-Za-z0-9._-]{3,255}")
-_NOT_IN_KEYS: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_HOST: Final = rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*"
+_ENTRY: Final = r"(?P<any>\*\.)?(?P<host>[^*:]+)(?::(?P<port>[0-9]{1,5}))?"
+_URL: Final = r"(?i:https)://(?P<site>[^/?#]*)(?P<target>[^#]*)(?:#.*)?"
+_SITE: Final = r"(?P<host>[^:]*)(?::(?P<port>[0-9]{1,5}))?"
+_NUMBER: Final = r"[0-9]+|0x[0-9a-f]*"
+_VISIBLE: Final = r"[!-~]*"
+_BUCKET: Final = r"[A-Za-z0-9._-]{3,255}"
+_NOT_IN_KEYS: Final = r"[\x00-\x1f\x7f\ud800-\udfff]"
 """Control characters, which headers end at, and halves of characters, which have no UTF-8."""
 
 
@@ -56,7 +56,7 @@ class Hosts:
         self._exact: Final = set[tuple[str, int]]()
         self._under: Final = set[tuple[str, int]]()
         for entry in filter(None, (part.strip().lower() for part in setting.split(","))):
-            match = _ENTRY.fullmatch(entry)
+            match = re.fullmatch(_ENTRY, entry)
             port = int(match["port"] or _HTTPS_PORT) if match else 0
             if not match or not _is_host(match["host"]) or not 0 < port < 65_536:
                 raise SetupError(
@@ -82,17 +82,17 @@ class Hosts:
             raise Refused("is a URL, and none is fetched here: IMAGE_HOSTS is empty")
         if len(url) > _MAX_URL:
             raise Refused(f"is a URL of more than {_MAX_URL} characters")
-        if not _VISIBLE.fullmatch(url) or "\\" in url:
+        if not re.fullmatch(_VISIBLE, url) or "\\" in url:
             raise Refused(
                 "is a URL with spaces, backslashes or letters outside ASCII; write its host in "
                 "the xn-- form and the rest percent-encoded"
             )
-        match = _URL.fullmatch(url)
+        match = re.fullmatch(_URL, url)
         if not match:
             raise Refused("is not an https:// URL")
         if "@" in match["site"]:
             raise Refused("is a URL with a user name or password, which are not sent")
-        site = _SITE.fullmatch(match["site"].lower())
+        site = re.fullmatch(_SITE, match["site"].lower())
         host = site["host"].removesuffix(".") if site else ""
         port = int((site and site["port"]) or _HTTPS_PORT)
         if not _is_host(host) or not 0 < port < 65_536:
@@ -126,7 +126,7 @@ class Buckets:
         self._prefixes: Final = dict[str, list[str]]()
         for entry in filter(None, (part.strip() for part in setting.split(","))):
             bucket, _, prefix = entry.partition("/")
-            if not _BUCKET.fullmatch(bucket):
+            if not re.fullmatch(_BUCKET, bucket):
                 raise SetupError(
                     f"IMAGE_BUCKETS: {entry!r} is neither bucket nor bucket/prefix (no s3://)"
                 )
@@ -146,7 +146,7 @@ class Buckets:
         if not self:
             raise Refused("is an s3:// URL, and none is read here: IMAGE_BUCKETS is empty")
         bucket, _, key = url[len("s3://") :].partition("/")
-        if not _BUCKET.fullmatch(bucket) or not key or _NOT_IN_KEYS.search(key):
+        if not re.fullmatch(_BUCKET, bucket) or not key or re.search(_NOT_IN_KEYS, key):
             raise Refused("is not an s3://bucket/key URL")
         if not {".", ".."}.isdisjoint(key.split("/")):
             raise Refused("is an s3:// URL whose key has a segment . or .., which is not read here")
@@ -159,11 +159,11 @@ class Buckets:
 
 def _is_number(host: str) -> bool:
     """Say whether some programs read the host as an IPv4 address: its last label is a number."""
-    return _NUMBER.fullmatch(host.rpartition(".")[2]) is not None
+    return re.fullmatch(_NUMBER, host.rpartition(".")[2]) is not None
 
 
 def _is_host(host: str) -> bool:
-    if not _HOST.fullmatch(host):
+    if not re.fullmatch(_HOST, host):
         return False
     if not _is_number(host):
         return True
