@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import trustme
-from scripted import Host, host
 
 from handler.errors import ServiceError
 from handler.settings import Settings
 from handler.sources import Sources
 from handler.sources.addresses import Address
+from sources.scripted import Host, host
 
 LOOPBACK = ip_address("127.0.0.1")
 

@@ -4,6 +4,7 @@ import contextlib
 import socketserver
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -87,3 +88,46 @@ def host(
             found.ended.set()
             server.shutdown()
             thread.join()
+
+
+@contextmanager
+def seconds_at_most(limit: float) -> Iterator[None]:
+    started = time.monotonic()
+    yield
+    assert time.monotonic() - started < limit
+
+
+def chunked(*pieces: bytes) -> Answer:
+    def answer(send: Send) -> None:
+        send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for piece in (*pieces, b""):
+            send(b"%x\r\n%s\r\n" % (len(piece), piece))
+
+    return answer
+
+
+def raw(data: bytes) -> Answer:
+    return lambda send: send(data)
+
+
+def dripping_body(slow: Host) -> Answer:
+    def answer(send: Send) -> None:
+        send(b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n")
+        slow.forever(send, b"x", 0.02)
+
+    return answer
+
+
+def dripping_head(slow: Host) -> Answer:
+    def answer(send: Send) -> None:
+        send(b"HTTP/1.1 200 OK\r\nX-Padding: ")
+        slow.forever(send, b"x", 0.02)
+
+    return answer
+
+
+def silence(slow: Host) -> Answer:
+    def answer(_: Send) -> None:
+        slow.ended.wait()
+
+    return answer
