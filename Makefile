@@ -7,7 +7,7 @@ DEV := $(VENV)/dev
 SAM := $(VENV)/sam
 export MODEL_NAME
 
-.PHONY: run test lint format bench bench-quick families model bundle clean
+.PHONY: run test lint format bench families model bundle clean
 
 # The shipped model needs neither torch nor a download; any other is baked once, which does.
 run: $(RUN)/.installed-$(if $(filter shapes-tiny,$(MODEL_NAME)),serve,bake)
@@ -52,7 +52,7 @@ $(RUN)/.installed-bake: pyproject.toml constraints.txt
 	$(PYTHON) tools/setup_venv.py $(RUN) --extras server,bake --stamp $@
 
 $(DEV)/.installed: pyproject.toml constraints.txt
-	$(PYTHON) tools/setup_venv.py $(DEV) --extras server,bake,hub --groups dev --stamp $@
+	$(PYTHON) tools/setup_venv.py $(DEV) --extras server,bake,hub,fetch,heic --groups dev --stamp $@
 
 # The Runtime Interface Emulator comes inside aws-sam-cli, which pins an older click than others.
 $(SAM)/.installed: constraints.txt

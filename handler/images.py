@@ -18,9 +18,10 @@ from PIL import (
 
 from handler.bundle import PreprocessSpec
 from handler.errors import InvalidRequest, PayloadTooLarge, UnsupportedMedia
+from handler.heic import is_heic, register
 from handler.preprocess import target_size
 
-FORMATS: Final = ("JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP", "TIFF", "AVIF")
+FORMATS: Final[tuple[str, ...]] = ("JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP", "TIFF", "AVIF")
 """Formats that may be opened; Pillow's other decoders are out of a stranger's reach."""
 
 # Pillow imports five decoders by itself, and all forty when it is asked for a sixth.
@@ -80,8 +81,12 @@ def load_image(
         PayloadTooLarge: more than `max_pixels`.
         InvalidRequest: a picture that cannot be decoded, for instance a truncated one.
     """
+    formats = FORMATS
+    if is_heic(data):
+        register(field)
+        formats = ("HEIF",)
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(data), formats=formats)
         if image.width * image.height > max_pixels:
             raise _too_many_pixels(field, max_pixels, f"{image.width} x {image.height}")
         if fast_for is not None and image.format in ("JPEG", "MPO"):

@@ -41,7 +41,7 @@ def error(response: Any, status: int, code: str) -> dict[str, Any]:
     return found
 
 
-def limited(embedder: Embedder, **limits: int) -> TestClient:
+def limited(embedder: Embedder, **limits: object) -> TestClient:
     settings = embedder.settings.model_copy(update=limits)
     limited_embedder = Embedder(embedder.bundle, settings)
     return TestClient(create_app(lambda: limited_embedder, settings, lambda record: None))

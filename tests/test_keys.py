@@ -28,7 +28,7 @@ def locked(embedder: Embedder, settings: Settings, records: list[Record]) -> Ite
 def test_without_the_key_there_is_a_401(
     locked: TestClient, records: list[Record], value: str
 ) -> None:
-    headers = {"authorization": value.encode()} if value else {}
+    headers = {b"authorization": value.encode()} if value else {}
     for path in ("/embeddings", "/rank", "/nowhere"):
         found = locked.post(path, json={"text": "a"}, headers=headers)
         assert error(found, 401, "unauthorized")["field"] == "authorization"
@@ -39,7 +39,7 @@ def test_without_the_key_there_is_a_401(
 
 def test_with_it_there_are_vectors(locked: TestClient) -> None:
     for scheme in ("Bearer", "bearer"):
-        headers = {"authorization": f"{scheme} {KEY}".encode()}
+        headers = {b"authorization": f"{scheme} {KEY}".encode()}
         assert post(locked, {"text": "a"}, headers=headers).status_code == 200
 
 

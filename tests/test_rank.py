@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from handler.bundle import Manifest
 from handler.embedder import Embedder
-from handler.items import Image, Options, Text
+from handler.items import Image, Item, Options, Text
 from handler.schemas.rank import probabilities
 from handler.torchvision_ops import ensure_torchvision
 from tools.docker_engine import ROOT
@@ -61,8 +61,8 @@ def test_any_mix_on_both_sides(client: TestClient, embedder: Embedder) -> None:
     queries: list[dict[str, str]] = [{"text": "a red circle"}, {"image": ENCODED[1]}]
     candidates = [{"image": ENCODED[0]}, {"text": "a blue square"}, {"image": ENCODED[1]}]
     found = client.post("/rank", json={"queries": queries, "candidates": candidates}).json()
-    left = [Text("a red circle"), Image(PICTURES[1])]
-    right = [Image(PICTURES[0]), Text("a blue square"), Image(PICTURES[1])]
+    left: list[Item] = [Text("a red circle"), Image(PICTURES[1])]
+    right: list[Item] = [Image(PICTURES[0]), Text("a blue square"), Image(PICTURES[1])]
     unit = Options(normalize=True)
     expected = embedder.embed(left, unit).vectors @ embedder.embed(right, unit).vectors.T
     np.testing.assert_allclose(found["cosine_similarities"], expected, atol=1e-5)

@@ -53,7 +53,8 @@ def raw(vectors: NDArray[np.float32]) -> bytes:
 
 def _int8(vectors: NDArray[np.float32]) -> NDArray[np.int8]:
     largest = np.maximum(np.abs(vectors).max(axis=1, keepdims=True, initial=0), np.float32(1e-30))
-    return np.rint(vectors * (np.float32(127) / largest)).astype(np.int8)
+    scaled: NDArray[np.int8] = np.rint(vectors * (np.float32(127) / largest)).astype(np.int8)
+    return scaled
 
 
 def _base64(values: NDArray[np.generic]) -> str:
