@@ -61,7 +61,9 @@ def lambda_entry() -> None:
 
 def parts() -> None:
     """For every line, a count, time each part of a request that often; answer in milliseconds."""
-    from benchmarks.inputs import LONG
+    import numpy as np
+
+    from benchmarks.inputs import LONG, encoded
     from handler.call import Call
     from handler.embedder import Embedder
     from handler.images import load_image
@@ -100,14 +102,34 @@ def parts() -> None:
             load_image(large, "image", max_pixels=pixels, fast_for=spec), spec
         ),
     }
+    pictures = sorted(Path(os.environ["BENCH_SMALL"]).parent.glob("batch*.jpg"))[:16]
+    batch = json.dumps({"image": [encoded(path) for path in pictures]}).encode()
+
+    def embed_batch() -> None:
+        asked = native.decode(Arrived(batch), parse(batch), served)
+        items = [item for item in asked.items if isinstance(item, Image)]
+        native.encode(model.embed(items, asked.options), asked, served, 0.0)
+
+    loaded = [load_image(p.read_bytes(), "image", max_pixels=pixels) for p in pictures]
+    values = np.stack([preprocess(image, spec) for image in loaded])
+    paired: dict[str, Callable[[], object]] = {  # in turn: their ratio is what is asked for
+        "engine 16": lambda: engine.encode_image(values, Call()),
+        "request 16": embed_batch,
+    }
+    many = model.embed([Text(f"text {index}") for index in range(64)], options)
+    quick["write 64"] = lambda: native.encode(many, wanted, served, 0.0)
     model.embed([Text(LONG), Image(large)], options)
     print(READY, flush=True)
     for line in sys.stdin:
         times: dict[str, list[float]] = {}
-        for calls, count in ((quick, int(line)), (slow, max(int(line) // 8, 1))):
+        seldom = max(int(line) // 8, 1)
+        for calls, count in ((quick, int(line)), (slow, seldom)):
             for name, call in calls.items():
                 call()
                 times[name] = [_milliseconds(call) for _ in range(count)]
+        for _ in range(1 + seldom):
+            for name, call in paired.items():
+                times.setdefault(name, []).append(_milliseconds(call))
         print(READY + json.dumps(times), flush=True)
 
 

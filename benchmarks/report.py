@@ -39,6 +39,7 @@ def sections(samples: Samples) -> dict[str, list[Row]]:
         "Memory and disk": _memory(samples),
         "HTTP, one request at a time: p50 (p95)": _http(samples),
         "Pictures": _pictures(samples),
+        "Batches: p50 (p95)": _batches(samples),
         "One short text, taken apart: p50 (p95)": _overhead(samples),
         "Fidelity: lowest cosine to plain": _fidelity(samples),
     }
@@ -131,6 +132,19 @@ def _pictures(samples: Samples) -> Iterator[Row]:
         ratio = median(exact) / median(fast)
         what = "decode + preprocess 4000x3000: exact as plain, ours fast"
         yield Row(what, _spread(exact), _spread(fast), ratio, "≥ 3×", ratio >= 3)
+
+
+def _batches(samples: Samples) -> Iterator[Row]:
+    engine, request = samples.get("parts engine 16"), samples.get("parts request 16")
+    if engine and request:
+        yield Row("16 pictures, the engine alone", ours=_spread(engine))
+        ratio = median(r / e for e, r in zip(engine, request, strict=True))
+        what = "16 JPEGs 640x480, request to answer, in turn with the engine"
+        yield Row(what, ours=_spread(request), goal="≤ 1.15×", met=ratio <= 1.15)
+        yield Row("the same by the engine's own time, pair by pair", ours=f"{ratio:.3f}×")
+    if write := samples.get("parts write 64"):
+        met = median(write) <= 5
+        yield Row("JSON of 64 x 512 floats", ours=_spread(write), goal="≤ 5 ms", met=met)
 
 
 def _overhead(samples: Samples) -> Iterator[Row]:
