@@ -1,9 +1,8 @@
 """IMAGE_HOSTS and IMAGE_BUCKETS: what they let through, decided on the text alone."""
 
 import re
-from dataclasses import dataclass
 from ipaddress import IPv4Address
-from typing import Final
+from typing import Final, NamedTuple
 
 from handler.errors import SetupError
 from handler.sources.refusals import Refused
@@ -24,8 +23,7 @@ _NOT_IN_KEYS: Final = r"[\x00-\x1f\x7f\ud800-\udfff]"
 """Control characters, which headers end at, and halves of characters, which have no UTF-8."""
 
 
-@dataclass(frozen=True)
-class Page:
+class Page(NamedTuple):
     """A picture on the web: host in lower case, path and query as they go over the wire."""
 
     host: str
@@ -33,8 +31,7 @@ class Page:
     target: str
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """A picture in a bucket; the key is as S3 knows it, not encoded."""
 
     bucket: str

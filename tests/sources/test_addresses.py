@@ -3,7 +3,7 @@
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handler.settings import Settings
@@ -13,16 +13,19 @@ from sources.conftest import refusal
 from sources.special import SPECIAL_4, SPECIAL_6, any_4, inside, special_4
 
 
+@settings(deadline=None)
 @given(special_4)
 def test_no_special_ipv4_address_is_public(address: IPv4Address) -> None:
     assert not is_public(address)
 
 
+@settings(deadline=None)
 @given(inside(SPECIAL_6).map(IPv6Address))
 def test_no_special_ipv6_address_is_public(address: IPv6Address) -> None:
     assert not is_public(address)
 
 
+@settings(deadline=None)
 @given(special_4, st.integers(0, 2**80 - 1))
 def test_none_is_when_wrapped_in_ipv6(address: IPv4Address, rest: int) -> None:
     value = int(address)
@@ -34,6 +37,7 @@ def test_none_is_when_wrapped_in_ipv6(address: IPv4Address, rest: int) -> None:
         assert not is_public(IPv6Address(wrapped)), IPv6Address(wrapped)
 
 
+@settings(deadline=None)
 @given(any_4)
 def test_every_other_ipv4_address_is_public(address: IPv4Address) -> None:
     special = any(address in IPv4Network(network) for network in SPECIAL_4)

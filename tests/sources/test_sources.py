@@ -9,6 +9,8 @@ import pytest
 from handler.errors import ServiceError
 from handler.settings import Settings
 from handler.sources import Sources, is_remote
+from handler.sources.limits import Budget, Deadline, collect
+from handler.sources.refusals import FetchFailed
 from sources.conftest import MakeSources, refusal
 from sources.scripted import Host, Send, whole
 
@@ -66,6 +68,8 @@ import handler.images
 before = set(sys.modules)
 from handler.settings import Settings
 from handler.sources import Sources, is_remote
+from handler.sources.limits import Budget, Deadline, collect
+from handler.sources.refusals import FetchFailed
 sources = Sources(Settings(image_hosts="a.example", image_buckets="bucket"))
 (found,) = sources.fetch([("https://b.example/", "image")])
 print(found.code, sorted(m for m in set(sys.modules) - before if not m.startswith("handler")))
@@ -82,12 +86,15 @@ def test_fetches_run_together_and_never_more_than_allowed(
 ) -> None:
     """Every answer waits until three are asked for; two requests share the three places."""
     three = threading.Barrier(3)
-    asked = threading.Semaphore(3)
+    places = threading.Semaphore(3)
+    fourth = threading.Event()
 
     def answer(send: Send) -> None:
-        assert asked.acquire(blocking=False), "more than three at once"
+        if not places.acquire(blocking=False):
+            fourth.set()
         three.wait(20)
-        asked.release()
+        fourth.wait(0.2)  # one more would have this long to come
+        places.release()
         whole(b"picture")(send)
 
     pictures.answers = {f"/{n}": answer for n in range(12)}
@@ -103,6 +110,7 @@ def test_fetches_run_together_and_never_more_than_allowed(
     for request in requests:
         request.join()
     assert results == [[b"picture"] * 6] * 2
+    assert not fourth.is_set()
 
 
 def test_one_request_holds_ten_pictures_of_the_largest_size(
@@ -116,3 +124,11 @@ def test_one_request_holds_ten_pictures_of_the_largest_size(
     assert [(error.code, error.status, error.limit) for error in refused] == [
         ("images_too_large", 413, 20_000)
     ]
+
+
+def test_reading_stops_at_the_deadline_though_more_comes() -> None:
+    """As it does for a call that was given up, and for thousands of chunks from one packet."""
+    deadline = Deadline("the bucket shop", 0.05)
+    with pytest.raises(FetchFailed) as failed:
+        collect(iter(lambda: b"", None), 2000, Budget(2000), deadline)
+    assert failed.value.reason == "it took more than 0.05 seconds"

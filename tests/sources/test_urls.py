@@ -12,6 +12,8 @@ from handler.errors import SetupError
 from handler.settings import Settings
 from handler.sources import Sources
 from handler.sources.addresses import Address
+from handler.sources.allowed import Hosts
+from handler.sources.refusals import Refused
 from sources.conftest import refusal
 from sources.special import SPECIAL_6, any_4, inside, special_4
 
@@ -155,6 +157,24 @@ def test_listed(url: str, host: str) -> None:
     assert code(url, hosts) == ("image_fetch_failed", [host])
 
 
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("http://a.example/?s", "only https:// is fetched, from hosts in IMAGE_HOSTS"),
+        ("https://me:s@a.example/", "a user name or password"),
+        ("https://b.example/?s", "is on the host b.example, which is not in IMAGE_HOSTS"),
+        ("https://a.example:444/?s", "a.example with port 444, which is not in IMAGE_HOSTS"),
+        ("https://0x7f.1/?s", "host or port is not one; IMAGE_HOSTS lists what is"),
+        ("https://bücher.example/?s", "in the xn-- form"),
+    ],
+)
+def test_the_reason_names_the_setting_and_never_the_url(url: str, reason: str) -> None:
+    with pytest.raises(Refused) as refused:
+        Hosts("a.example").admit(url)
+    assert reason in refused.value.reason
+    assert "?s" not in refused.value.reason and "me:s" not in refused.value.reason
+
+
 @settings(deadline=None)
 @given(st.text(max_size=60), st.sampled_from(["https://", "http://", "s3://", "HttpS://a.example"]))
 def test_any_text_gets_an_answer(text: str, scheme: str) -> None:
@@ -163,7 +183,20 @@ def test_any_text_gets_an_answer(text: str, scheme: str) -> None:
     assert set(asked) <= {"a.example"}
 
 
-@pytest.mark.parametrize("hosts", ["*", "*.", "a..example", "a.example:0", "a:99999", "*.10.0.0.1"])
+@pytest.mark.parametrize(
+    "hosts",
+    [
+        "*",
+        "*.",
+        "a..example",
+        "a.example:0",
+        "a:99999",
+        "*.10.0.0.1",
+        "127.1",
+        "0x7f.1",
+        "2130706433",
+    ],
+)
 def test_an_entry_that_is_no_host_stops_the_start(hosts: str) -> None:
     with pytest.raises(SetupError, match="IMAGE_HOSTS"):
         Sources(Settings(image_hosts=hosts))
