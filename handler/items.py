@@ -30,6 +30,11 @@ class Remote:
     field: str
 
 
+def is_remote(text: str) -> bool:
+    """Say whether a picture is named by a URL, of those that are read here or refused."""
+    return text[:8].lower().startswith(("https://", "http://", "s3://"))
+
+
 Item = Text | Image
 Asked = Text | Image | Remote | ServiceError
 """What a contract decodes an item to; an error stands for an item that failed on the way."""

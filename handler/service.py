@@ -28,6 +28,8 @@ class Service:
         self._embedder: Final = embedder
         self._settings: Final = settings
         self._sources: Sources | None = None
+        if settings.image_hosts or settings.image_buckets:
+            self._sources = self._make_sources()  # at the start: a wrong setting must stop it
 
     def ready(self) -> Embedder:
         """Return the model.
@@ -73,18 +75,20 @@ class Service:
         known = [item for item in items if not isinstance(item, Remote)]
         if not remote:
             return known
-        if self._sources is None:
-            from handler.sources import Sources
-
-            self._sources = Sources(self._settings)
+        sources = self._sources or self._make_sources()
         with call.stage("fetch"):
-            found = self._sources.fetch([(item.url, item.field) for _, item in remote])
+            found = sources.fetch([(item.url, item.field) for _, item in remote])
         out: list[Asked] = list(items)
         for (at, item), data in zip(remote, found, strict=True):
             if isinstance(data, ServiceError) and wanted.options.errors == "fail":
                 raise data
             out[at] = Image(data, item.field) if isinstance(data, bytes) else data
         return [item for item in out if not isinstance(item, Remote)]
+
+    def _make_sources(self) -> "Sources":
+        from handler.sources import Sources
+
+        return Sources(self._settings)
 
 
 def refusal(path: str, error: ServiceError, shaped: tuple[int, object] | None = None) -> Answer:

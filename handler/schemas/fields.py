@@ -17,7 +17,7 @@ from handler.errors import (
     UnsupportedMedia,
 )
 from handler.images import decode_base64
-from handler.items import Asked, Image, Options, Remote, Text
+from handler.items import Asked, Image, Options, Remote, Text, is_remote
 from handler.schemas.contract import Served
 from handler.settings import Settings
 
@@ -150,7 +150,7 @@ def picture(value: str, field: str, settings: Settings) -> Image | Remote:
         InvalidRequest: not base64.
         PayloadTooLarge: more bytes than it may have.
     """
-    if value[:8].lower().startswith(("https://", "http://", "s3://")):
+    if is_remote(value):
         return Remote(value, field)
     return Image(decode_base64(value, field, settings.max_image_bytes), field)
 

@@ -20,15 +20,8 @@ if TYPE_CHECKING:
     from handler.sources.bucket import Bucket
     from handler.sources.web import Web
 
-_SCHEMES: Final = ("https://", "http://", "s3://")
-
 _LARGEST_TOGETHER: Final = 10
 """Pictures of the largest size that one request may have fetched: they are in memory together."""
-
-
-def is_remote(text: str) -> bool:
-    """Say whether a picture is named by a URL, of those that are read here or refused."""
-    return text[:8].lower().startswith(_SCHEMES)
 
 
 class Sources:

@@ -7,8 +7,9 @@ import threading
 import pytest
 
 from handler.errors import ServiceError
+from handler.items import is_remote
 from handler.settings import Settings
-from handler.sources import Sources, is_remote
+from handler.sources import Sources
 from handler.sources.limits import Budget, Deadline, collect
 from handler.sources.refusals import FetchFailed
 from sources.conftest import MakeSources, refusal
@@ -67,7 +68,8 @@ import sys
 import handler.images
 before = set(sys.modules)
 from handler.settings import Settings
-from handler.sources import Sources, is_remote
+from handler.items import is_remote
+from handler.sources import Sources
 from handler.sources.limits import Budget, Deadline, collect
 from handler.sources.refusals import FetchFailed
 sources = Sources(Settings(image_hosts="a.example", image_buckets="bucket"))
