@@ -23,6 +23,7 @@ from handler.schemas.fields import (
     strings,
     text,
     unit_options,
+    whole_number,
     wrong,
 )
 from handler.schemas.parts import one_part, parts
@@ -138,13 +139,11 @@ def _truncate(fields: dict[str, Any]) -> Literal["end", "none"]:
 
 def _context(fields: dict[str, Any], served: Served) -> None:
     """Check `max_tokens`: the context's length cannot be changed."""
-    value, length = fields.get("max_tokens"), served.manifest.tokenizer.context_length
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int) or value < length:
+    length = served.manifest.tokenizer.context_length
+    value = whole_number(fields, "max_tokens", f"of at least {length}")
+    if value is not None and value < length:
         raise InvalidRequest(
-            f"max_tokens must be a whole number of at least {length}: this model always reads "
-            f"{length} tokens of a text",
+            f"max_tokens must be at least {length}: this model always reads {length} tokens",
             field="max_tokens",
             limit=length,
         )

@@ -98,12 +98,16 @@ def native_paths(limits: Limits) -> Schema:
     content["multipart/form-data"] = {
         "schema": {
             "type": "object",
-            "anyOf": [{"required": ["text"]}, {"required": ["image"]}],
             "properties": {
-                "text": many(limits.text, limits, least=1),
-                "image": many(file, limits, least=1),
+                "text": {"anyOf": [limits.text, many(limits.text, limits)]},
+                "image": many(file, limits),
             },
-        }
+            # An empty list of a form is nothing at all.
+            "anyOf": [
+                {"required": [name], "properties": {name: {"minItems": 1}}}
+                for name in ("text", "image")
+            ],
+        },
     }
     for kind in ("application/x-npy", "application/octet-stream"):
         embed["responses"]["200"]["content"][kind] = {"schema": file}
@@ -112,7 +116,12 @@ def native_paths(limits: Limits) -> Schema:
         "required": ["probabilities", "cosine_similarities"],
         "properties": {"probabilities": matrix(), "cosine_similarities": matrix()},
     }
-    template = {**limits.text, "pattern": r"^[^{}]*\{\}[^{}]*$"}
+    # The limit is on the prompt that a label makes of it.
+    template = {
+        **limits.text,
+        "maxLength": limits.text["maxLength"] + 2,
+        "pattern": r"^[^{}]*\{\}[^{}]*$",
+    }
     question = {
         "type": "object",
         "required": ["image", "labels"],

@@ -70,6 +70,16 @@ def string(payload: dict[str, Any], field: str) -> str | None:
     return value
 
 
+def whole_number(payload: dict[str, Any], field: str, wanted: str) -> int | None:
+    """Read a whole number, 8.0 being one in JSON; None for absent and null."""
+    value = payload.get(field)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+        raise wrong(field, value, f"a whole number {wanted}")
+    return value
+
+
 def boolean(payload: dict[str, Any], field: str, default: bool) -> bool:
     """Read true, false, or the default for absent and null."""
     value = payload.get(field)
@@ -96,12 +106,10 @@ def dimensions(payload: dict[str, Any], field: str, served: Served) -> int | Non
     Raises:
         InvalidRequest: not 1 to the model's own number, or shortening is switched off.
     """
-    value = payload.get(field)
     dim = served.manifest.dim
+    value = whole_number(payload, field, f"from 1 to {dim}")
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise wrong(field, value, f"a whole number from 1 to {dim}")
     if not 1 <= value <= dim:
         raise InvalidRequest(
             f"{field} is {value}; this model gives 1 to {dim}", field=field, limit=dim

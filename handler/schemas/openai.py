@@ -146,7 +146,7 @@ def _encoding(fields: dict[str, Any]) -> str:
     encoding = choice(fields, "encoding_format", ("float", "base64"), "float")
     kinds = fields.get("embedding_type")
     if isinstance(kinds, list):
-        if len(kinds) != 1:
+        if len(kinds) != 1 or kinds[0] is None:
             raise wrong("embedding_type", kinds, "one type; several in one answer are not given")
         fields = {"embedding_type": kinds[0]}
     return choice(fields, "embedding_type", EMBEDDING_TYPES, encoding)

@@ -59,6 +59,7 @@ def read_messages(fields: dict[str, Any], settings: Settings) -> list[Asked]:
     if not value:
         raise _empty("messages")
     named: list[tuple[str, Any]] = []
+    texts: set[str] = set()
     for index, message in enumerate(value):
         name = f"messages[{index}]"
         if not isinstance(message, dict):
@@ -68,17 +69,16 @@ def read_messages(fields: dict[str, Any], settings: Settings) -> list[Asked]:
                 f"{name}.role is {kind(role)}; only messages of the role 'user' are embedded",
                 field=f"{name}.role",
             )
-        content = message.get("content")
+        content, name = message.get("content"), f"{name}.content"
         if isinstance(content, str):
-            named.append((f"{name}.content", content))
+            texts.add(name)
+            named.append((name, content))
         else:
-            named += parts(content, f"{name}.content")
+            named += parts(content, name)
     check_count(len(named), "messages", settings.max_items)
 
-    def one(item: object, name: str, settings: Settings) -> Asked:
-        if isinstance(item, str):
-            return text(item, name, settings)
-        return one_part(item, name, settings)
+    def one(item: Any, name: str, settings: Settings) -> Asked:
+        return (text if name in texts else one_part)(item, name, settings)
 
     return each(named, one, settings)
 

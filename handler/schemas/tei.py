@@ -10,6 +10,7 @@ from handler.cpus import available_cpus
 from handler.embedder import Embeddings
 from handler.errors import InvalidRequest, ServiceError
 from handler.schemas.contract import Answer, Arrived, Served, Wanted
+from handler.schemas.encodings import encode_vectors
 from handler.schemas.fields import (
     an_object,
     boolean,
@@ -57,7 +58,8 @@ def decode(arrived: Arrived, payload: Any, served: Served) -> Wanted:
 
 def encode(found: Embeddings, wanted: Wanted, served: Served, seconds: float) -> Answer:
     """Return a list of vectors and nothing else."""
-    return Answer(orjson.dumps(found.vectors, option=orjson.OPT_SERIALIZE_NUMPY))
+    values = encode_vectors(found.vectors, "float")
+    return Answer(orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY))
 
 
 def refuse(error: ServiceError) -> tuple[int, dict[str, Any]]:
