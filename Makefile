@@ -46,10 +46,10 @@ bundle: $(DEV)/.installed
 		--out handler/bundles/shapes-tiny
 
 $(RUN)/.installed-serve: pyproject.toml constraints.txt
-	$(PYTHON) tools/setup_venv.py $(RUN) --extras server --stamp $@
+	$(PYTHON) tools/setup_venv.py $(RUN) --extras server,fetch --stamp $@
 
 $(RUN)/.installed-bake: pyproject.toml constraints.txt
-	$(PYTHON) tools/setup_venv.py $(RUN) --extras server,bake --stamp $@
+	$(PYTHON) tools/setup_venv.py $(RUN) --extras server,bake,fetch --stamp $@
 
 $(DEV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) tools/setup_venv.py $(DEV) --extras server,bake,hub,fetch,heic --groups dev --stamp $@

@@ -160,7 +160,8 @@ def test_openapi_has_the_contract(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
     operation = document["paths"]["/embeddings"]["post"]
     content = operation["requestBody"]["content"]["application/json"]
-    assert set(content["schema"]["properties"]) >= {"text", "image", "items", "normalize"}
+    fields = {name for form in content["schema"]["anyOf"] for name in form["properties"]}
+    assert fields >= {"text", "image", "items", "normalize", "dimensions", "errors"}
     for example in content["examples"].values():
         assert post(client, example["value"]).status_code == 200
     assert set(operation["responses"]) >= {"200", "400", "413", "415", "422", "500", "503"}
