@@ -21,6 +21,7 @@ from handler.errors import (
     UnsupportedMedia,
 )
 from handler.frame import Frame, Observer, Record
+from handler.page import add_page, index_page, wants_page
 from handler.schemas import documents, native
 from handler.settings import Settings
 
@@ -76,7 +77,9 @@ def create_app(
 
     @app.head("/", include_in_schema=False)
     @app.get("/", summary="What this service is and which model answers")
-    async def index() -> Response:
+    async def index(request: Request) -> Response:
+        if wants_page(request):
+            return await run_in_threadpool(index_page, request)
         found = embedder()
         return _json(
             {
@@ -89,7 +92,8 @@ def create_app(
                     "GET /health": "200 when ready",
                     "GET /docs": "this API, to read and try",
                 },
-            }
+            },
+            headers={"vary": "accept"},
         )
 
     @app.head("/health", include_in_schema=False)
@@ -129,6 +133,7 @@ def create_app(
         answer = await run_in_threadpool(_embed, found, settings, kind, body, started, request)
         return Response(answer, media_type="application/json")
 
+    add_page(app)
     return app
 
 
