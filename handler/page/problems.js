@@ -61,10 +61,12 @@ async function fail(error, asked, signal) {
   if (gone) {
     message = "The service does not answer. What you put in is kept.";
   } else if (silent) {
-    const size = bytes(new Blob([asked.body]).size);
-    message =
-      `The service cut the connection while ${size} were sent to it. ` +
-      "Send fewer or smaller pictures.";
+    message = "The service cut the connection";
+    if (asked.pictures.length) {
+      const size = bytes(new Blob([asked.body]).size);
+      message += ` while ${size} were sent to it. Send fewer or smaller pictures`;
+    }
+    message += ".";
   }
   find("#failure-text").textContent = message;
   find("#failure").hidden = false;
