@@ -1,13 +1,17 @@
 """The real server process on a known port, and a small real gateway in front of it."""
 
+import base64
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
 
 import httpx
+import numpy as np
 from test_server import environment, free_port, wait_until_ready
 
 Answer = tuple[int, bytes]
@@ -32,6 +36,14 @@ def serving(**variables: str) -> Iterator[str]:
     finally:
         process.kill()
         process.wait()
+
+
+def vectors(service: str, texts: list[str], paths: list[Path]) -> Any:
+    """Ask the service itself for unit vectors: (texts + pictures, dim)."""
+    images = [base64.b64encode(path.read_bytes()).decode() for path in paths]
+    body = {"text": texts, "image": images, "normalize": True}
+    found = httpx.post(f"{service}/embeddings", json=body, timeout=30).raise_for_status()
+    return np.array(found.json()["embeddings"])
 
 
 @contextmanager

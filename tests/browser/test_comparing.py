@@ -2,20 +2,16 @@
 
 import base64
 import json
-import shutil
-import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 from browsing import Page
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from serving import gateway
+from serving import gateway, vectors
 
 TEXTS = ["a blue square", "a red circle", "a green star"]
 EXAMPLES = {
@@ -25,13 +21,6 @@ EXAMPLES = {
     "yellow-triangle.png": "a yellow triangle",
     "purple-heart.png": "a purple heart",
 }
-
-
-def vectors(service: str, texts: list[str], paths: list[Path]) -> Any:
-    images = [base64.b64encode(path.read_bytes()).decode() for path in paths]
-    body = {"text": texts, "image": images, "normalize": True}
-    found = httpx.post(f"{service}/embeddings", json=body, timeout=30).raise_for_status()
-    return np.array(found.json()["embeddings"])
 
 
 def test_dropped_pictures_and_typed_texts_are_compared(
@@ -200,54 +189,6 @@ def test_the_newest_request_wins(page: Page, service: str) -> None:
         page.compare()
         page.wait(lambda: page.matrix()[0] == ["a red circle", "third"])
         assert page.text("#status").startswith("Compared 2 texts in ")
-
-
-AWKWARD = ['it\'s 100 % "so" $HOME `id` \\n \\ !', "ein Würfel 🟥", "%s %d"]
-
-
-@pytest.mark.parametrize("put_in", ["texts", "pictures", "both"])
-def test_the_curl_line_does_the_same(
-    page: Page, service: str, drawings: dict[str, Path], tmp_path: Path, put_in: str
-) -> None:
-    named = [tmp_path / "a 'red' circle.png", tmp_path / "-%s.png"]
-    for path, name in zip(named, ("red circle", "blue square"), strict=True):
-        shutil.copy(drawings[name], path)
-    page.open(service)
-    texts = AWKWARD if put_in != "pictures" else []
-    paths = named if put_in != "texts" else []
-    if paths:
-        page.pick(*paths)
-    # Keys of a keyboard cannot reach every character: set it, as an input method does.
-    page.script(
-        "const area = document.querySelector('#texts'); area.value = arguments[0];"
-        "area.dispatchEvent(new Event('input'))",
-        "\n".join(texts),
-    )
-    page.compare()
-    page.answered()
-    assert np.allclose(run(page, tmp_path), vectors(service, texts, paths), atol=1e-6)
-
-
-def test_the_curl_line_of_the_examples_needs_no_files(
-    page: Page, service: str, tmp_path: Path
-) -> None:
-    page.open(service)
-    page.find("#examples").click()
-    page.answered()
-    assert len(run(page, tmp_path)) == len(page.all("#vectors li")) == 11
-
-
-def run(page: Page, folder: Path) -> Any:
-    """Run the curl line in a shell and return the vectors it prints."""
-    command = page.find("#curl").get_property("textContent")
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", str(command)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return np.array(json.loads(done.stdout)["embeddings"])
 
 
 def test_the_table_reads_as_one(page: Page, service: str) -> None:
