@@ -1,7 +1,7 @@
 """The page as a person sees it: what is put in, what is shown, and what the browser did."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,6 +23,7 @@ class Page:
 
     def __init__(self, browser: Chrome) -> None:
         self.browser = browser
+        self._network: list[tuple[str, Any]] = []
         self.refused = False
         """Set by tests in which requests fail on purpose: Chromium logs those as errors."""
 
@@ -145,14 +146,31 @@ class Page:
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.cdp("Emulation.setEmulatedMedia", features=features)
 
-    def requests(self) -> list[str]:
-        """Return the addresses asked for since this was last called."""
-        events = [json.loads(one["message"])["message"] for one in self._log("performance")]
-        return [
-            event["params"]["request"]["url"]
-            for event in events
-            if event["method"] == "Network.requestWillBeSent"
-        ]
+    def network(self) -> list[tuple[str, Any]]:
+        """Return what the browser's network did on this page: event names and parameters."""
+        for one in self._log("performance"):
+            message = json.loads(one["message"])["message"]
+            self._network.append((message["method"], message["params"]))
+        return self._network
+
+    def requests(self) -> dict[str, str]:
+        """Return the addresses asked for, by the browser's number of the request."""
+        return {
+            event["requestId"]: event["request"]["url"]
+            for name, event in self.network()
+            if name == "Network.requestWillBeSent"
+        }
+
+    def ended(self, path: str) -> int:
+        """Return how many requests to this path have had their answer, failed or been aborted."""
+        asked = {number for number, url in self.requests().items() if url.endswith(path)}
+        ends = ("Network.loadingFinished", "Network.loadingFailed")
+        return len({e["requestId"] for name, e in self._network if name in ends} & asked)
+
+    def forget(self) -> None:
+        """Begin anew: what the browser has logged until now belongs to another page."""
+        self.network().clear()
+        self.complaints()
 
     def complaints(self) -> list[str]:
         """Return the console's errors and warnings since this was last called."""
@@ -163,7 +181,7 @@ class Page:
         return found
 
 
-def outside(addresses: list[str], origin: str) -> list[str]:
+def outside(addresses: Iterable[str], origin: str) -> list[str]:
     """Return those that lead anywhere but to the service or into the page itself."""
     return [
         one

@@ -27,7 +27,7 @@ def main(
         WebDriverWait(browser, 30).until(lambda _: results.is_displayed())
         ActionChains(browser).move_by_offset(1, 1).perform()
         ranking = browser.find_element(By.CSS_SELECTOR, "section:has(#ranking)").rect
-        height = ranking["y"] + ranking["height"] + 24
+        height = ranking["y"] + ranking["height"] + 14
         clip = {"x": 0, "y": 0, "width": int(width), "height": height, "scale": 1}
         shot = browser.execute_cdp_cmd(
             "Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip}

@@ -33,12 +33,11 @@ def page(browser: Chrome) -> Iterator[Page]:
     """A page that is watched: it may talk to its own origin only, and the console stays empty."""
     found = Page(browser)
     browser.get("about:blank")
-    found.requests()
-    found.complaints()
+    found.forget()
     found.emulate()
     yield found
     origin = str(found.script("return location.origin"))
-    assert outside(found.requests(), origin) == []
+    assert outside(found.requests().values(), origin) == []
     complaints = found.complaints()
     if found.refused:
         complaints = [one for one in complaints if "Failed to load resource" not in one]

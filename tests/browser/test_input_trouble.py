@@ -155,4 +155,4 @@ def test_nothing_put_in(page: Page, service: str) -> None:
     page.open(service)
     page.compare()
     assert page.refused_with("#texts-problem") == "Add a picture or type a text first."
-    assert [one for one in page.requests() if one.endswith("/embeddings")] == []
+    assert [one for one in page.requests().values() if one.endswith("/embeddings")] == []

@@ -110,7 +110,7 @@ def test_behind_a_prefix(page: Page, opened: str) -> None:
         assert page.rankings()["red-circle.png"][0] == "a large red circle"
         assert f"curl -sS '{origin}/api/embeddings'" in page.text("#curl")
         assert f"'{origin}/api/page/examples/red-circle.png'" in page.text("#curl")
-        asked = page.requests()
+        asked = page.requests().values()
         assert f"{origin}/api/page/style.css" in asked
         assert [one for one in asked if one.startswith(f"{origin}/page")] == []
 
@@ -127,7 +127,9 @@ def test_the_page_asks_for_nothing_from_elsewhere(page: Page, service: str) -> N
     page.open(service)
     page.find("#examples").click()
     page.answered()
-    paths = {one.removeprefix(service) for one in page.requests() if one.startswith(service)}
+    paths = {
+        one.removeprefix(service) for one in page.requests().values() if one.startswith(service)
+    }
     assert {"/", "/page/style.css", "/page/page.js", "/health", "/embeddings"} <= paths
     sources = [one.get_attribute("src") for one in page.all("img")]
     assert sources
