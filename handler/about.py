@@ -5,10 +5,12 @@ from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from handler import __version__
 from handler.embedder import Embedder
 from handler.errors import NotReady
+from handler.page import index_page, wants_page
 from handler.service import Service
 from handler.settings import Settings
 
@@ -28,12 +30,14 @@ ENDPOINTS = {
 def add_about(app: FastAPI, service: Service, settings: Settings) -> None:
     """Add the routes that answer without embedding anything."""
 
-    async def index(_: Request) -> Response:
+    async def index(request: Request) -> Response:
+        if wants_page(request):
+            return await run_in_threadpool(index_page, request)
         try:
             status, model = "ready", _model(service.ready(), settings)
         except NotReady:
             status, model = "loading", {}
-        return _json(
+        answer = _json(
             {
                 "name": "openclip-serverless",
                 "version": __version__,
@@ -42,6 +46,8 @@ def add_about(app: FastAPI, service: Service, settings: Settings) -> None:
                 "endpoints": ENDPOINTS,
             }
         )
+        answer.headers["vary"] = "accept"
+        return answer
 
     async def health(_: Request) -> Response:
         return _json({"status": "ok", **_model(service.ready(), settings)})
@@ -105,6 +111,8 @@ def _model(embedder: Embedder, settings: Settings) -> dict[str, Any]:
         "device": embedder.device,
         "engine": manifest.engine,
         "precision": settings.precision,
+        "logit_scale": manifest.logit_scale,
+        "logit_bias": manifest.logit_bias,
     }
 
 

@@ -17,6 +17,7 @@ from handler.embedder import Embedder
 from handler.errors import MethodNotAllowed, NotFound, ServiceError
 from handler.frame import Frame, Observer, Record
 from handler.keys import BearerKey
+from handler.page import add_page
 from handler.routes import EMBEDDING_PATHS
 from handler.schemas.contract import Answer
 from handler.service import Service, refusal
@@ -81,6 +82,7 @@ def create_app(
     for path in EMBEDDING_PATHS:
         app.add_route(path, embed, ["POST"])
     add_about(app, service, settings)
+    add_page(app)
 
     def openapi() -> dict[str, Any]:
         if not app.openapi_schema:  # made when it is first asked for: a cold start pays nothing
