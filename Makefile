@@ -17,6 +17,7 @@ test: $(DEV)/.installed $(SAM)/.installed
 	$(DEV)/bin/ruff format --check .
 	$(DEV)/bin/ruff check .
 	$(DEV)/bin/mypy
+	tools/browser.sh
 	$(DEV)/bin/python -m pytest $(ARGS)
 
 lint: $(DEV)/.installed
