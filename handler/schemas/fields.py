@@ -112,7 +112,7 @@ def dimensions(payload: dict[str, Any], field: str, served: Served) -> int | Non
         return None
     if not 1 <= value <= dim:
         raise InvalidRequest(
-            f"{field} is {value}; this model gives 1 to {dim}", field=field, limit=dim
+            f"{field} must be from 1 to {dim} with this model", field=field, limit=dim
         )
     if value < dim and served.settings.dimensions == "refuse":
         raise InvalidRequest(
