@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +12,7 @@ from handler.bundle import Bundle, space_id
 from handler.call import Call
 from handler.cpus import available_cpus
 from handler.engines import Engine, load_engine
-from handler.errors import (
-    InternalError,
-    InvalidRequest,
-    PayloadTooLarge,
-    ServiceError,
-    SetupError,
-    UnsupportedMedia,
-)
+from handler.errors import ITEM_ERRORS, InternalError, InvalidRequest, ServiceError, SetupError
 from handler.images import load_image
 from handler.items import Image, Item, Options, Text
 from handler.preprocess import preprocess
@@ -27,13 +20,12 @@ from handler.settings import Settings
 from handler.tokens import Tokenizer, load_tokenizer
 from handler.vectors import cosines, normalize
 
+if TYPE_CHECKING:
+    from handler.batching import Batcher, ObserveBatch
+
 PROBE_COSINE: Final = {"f32": 0.99999, "bf16": 0.99, "f16": 0.999}
 """Lowest cosine of the warm-up's vectors to open_clip's, by precision, below which nothing is
 served: f32 has the bake's own tolerance; the others lose 8 or 11 bits of mantissa per operation."""
-
-
-ITEM_ERRORS: Final = (InvalidRequest, PayloadTooLarge, UnsupportedMedia)
-"""What can be wrong with one item, so that the others may still pass."""
 
 
 @dataclass
@@ -55,11 +47,22 @@ class Embeddings:
 class Embedder:
     """One model, loaded and warm; built once per process."""
 
-    def __init__(self, bundle: Bundle, settings: Settings, engine: Engine | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        settings: Settings,
+        engine: Engine | None = None,
+        observe_batch: "ObserveBatch | None" = None,
+    ) -> None:
         threads = settings.threads or available_cpus()
         self.manifest: Final = bundle.manifest
         self.settings: Final = settings
-        self._engine: Final[Engine] = engine or load_engine(bundle, settings, threads)
+        self._engine: Engine = engine or load_engine(bundle, settings, threads)
+        self.batcher: Batcher | None = None
+        if settings.max_batch:
+            from handler import batching
+
+            self._engine = self.batcher = batching.Batcher(self._engine, settings, observe_batch)
         self.device: Final = self._engine.device
         self.tokenizer: Final[Tokenizer] = load_tokenizer(bundle)
         self._pool: Final = ThreadPoolExecutor(threads, thread_name_prefix="decode")
@@ -112,6 +115,12 @@ class Embedder:
             found.vectors = normalize(found.vectors)
         return found
 
+    def close(self) -> None:
+        """Stop the threads; whoever still waits for vectors gets NotReady."""
+        if self.batcher:
+            self.batcher.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
     def space(self, options: Options) -> str:
         """Return the space id of vectors made with these options."""
         return space_id(self.manifest, self.settings.precision, options.decode, options.orient)
@@ -153,8 +162,8 @@ class Embedder:
             for position in at:
                 found.truncated[position] = encoded.truncated[row]
                 found.tokens[position] = encoded.counts[row]
-        positions = list(texts.values())
-        positions = [positions[row] for row in kept]
+        every = list(texts.values())
+        positions = [every[row] for row in kept]
         if kept:
             try:
                 vectors = self._engine.encode_text(encoded.tokens[kept], call)

@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import time
+from typing import Final
 
 import orjson
 import uvicorn
@@ -18,6 +19,10 @@ from handler.metrics import Metrics, add_metrics
 from handler.settings import Settings
 
 log = logging.getLogger("openclip")
+
+CPU_BATCH: Final = 32
+GPU_BATCH: Final = 64
+"""MAX_BATCH of a server where none is set (docs/batching.md has the measurements)."""
 
 
 def serve(settings: Settings) -> None:
@@ -33,6 +38,9 @@ def serve(settings: Settings) -> None:
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    if settings.max_batch is None:
+        batch = GPU_BATCH if settings.device == "cuda" else CPU_BATCH
+        settings = settings.model_copy(update={"max_batch": batch})
     loader = Loader(settings)
     metrics = Metrics()
 
@@ -65,6 +73,8 @@ def serve(settings: Settings) -> None:
         ) from None
     except KeyboardInterrupt:
         pass
+    if (embedder := loader.embedder()) is not None:
+        embedder.close()
     if loader.failure is not None:
         raise loader.failure
 

@@ -86,14 +86,24 @@ class Settings(BaseModel):
     api_key: SecretStr = Field(
         SecretStr(""), description="bearer key every request must carry; empty: none is asked for"
     )
-    max_batch: int = Field(
-        0, ge=0, le=4096, description="rows of several requests run together; 0: no batching"
+    max_batch: int | None = Field(
+        None,
+        ge=0,
+        le=4096,
+        description="rows of several requests run together; 0: no batching. Unset: on a server 64 "
+        "on a GPU and 32 on a CPU, 0 elsewhere",
     )
     batch_wait_ms: float = Field(
-        3.0, ge=0, le=1000, description="time a row waits for others to join its batch"
+        3.0,
+        ge=0,
+        le=1000,
+        description="time a row waits for others to join its batch while several clients ask",
     )
     max_queue: int = Field(
-        4096, ge=1, description="rows waiting for the engine; beyond them requests get a 429"
+        1024,
+        ge=1,
+        description="requests, and rows of them waiting for the engine, beyond which new "
+        "requests get a 429; needs MAX_BATCH",
     )
     request_seconds: float = Field(
         0.0, ge=0, description="time a request may take before it gets a 504; 0: no limit"
