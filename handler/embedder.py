@@ -125,7 +125,7 @@ class Embedder:
         """Return the space id of vectors made with these options."""
         return space_id(self.manifest, self.settings.precision, options.decode, options.orient)
 
-    def warm_up(self) -> None:
+    def warm_up(self, call: Call | None = None) -> None:
         """Encode the bundle's probe and compare with open_clip's vectors for it.
 
         The first inference unpacks the weights, which belongs into the start; comparing what it
@@ -139,10 +139,11 @@ class Embedder:
             text, picture = Text(str(probe["text"]), "probe"), probe["picture"].tobytes()
             # The image tower first: its file pages are given back before the text's come in.
             if wanted != "text":
-                found = self.embed([Image(picture, "probe")], Options())
+                found = self.embed([Image(picture, "probe")], Options(), call)
                 self._check("image", found.vectors, probe["image_vector"])
             if wanted != "image":
-                self._check("text", self.embed([text], Options()).vectors, probe["text_vector"])
+                found = self.embed([text], Options(), call)
+                self._check("text", found.vectors, probe["text_vector"])
 
     def _embed_texts(
         self,
