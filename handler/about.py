@@ -53,7 +53,11 @@ def add_about(app: FastAPI, service: Service, settings: Settings) -> None:
         return _json({"status": "ok", **_model(service.ready(), settings)})
 
     async def ping(_: Request) -> Response:
-        service.ready()
+        embedder = service.ready()
+        if embedder.batcher is not None and (reason := embedder.batcher.ailing()) is not None:
+            from handler.sagemaker import recover
+
+            await recover(embedder, reason)
         return Response(status_code=200)
 
     async def alive(_: Request) -> Response:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
@@ -23,6 +23,9 @@ from handler.schemas.contract import Answer
 from handler.service import Service, refusal
 from handler.settings import Settings
 
+if TYPE_CHECKING:
+    from handler.crowd import Crowd
+
 
 def create_app(
     embedder: Callable[[], Embedder | None],
@@ -37,6 +40,11 @@ def create_app(
         observe: called once a request with what happened; never sees content.
     """
     service = Service(embedder, settings)
+    crowd: Crowd | None = None
+    if settings.max_batch:
+        from handler import crowd as crowds
+
+        crowd = crowds.Crowd(settings)
     app = FastAPI(
         title="OpenCLIP Serverless",
         version=__version__,
@@ -75,8 +83,10 @@ def create_app(
         if settings.request_seconds:
             record.call.deadline = started + settings.request_seconds
         service.ready()
-        arrived = await read_request(request, settings)
         path = route_path(request.scope)
+        if crowd is not None:
+            return _response(await crowd.answer(request, path, service, record))
+        arrived = await read_request(request, settings)
         return _response(await run_in_threadpool(service.answer, path, arrived, record))
 
     for path in EMBEDDING_PATHS:

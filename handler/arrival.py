@@ -6,7 +6,7 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
 from handler.errors import MalformedBody, PayloadTooLarge, UnsupportedMedia
-from handler.schemas.contract import Arrived
+from handler.schemas.contract import LINE_TYPES, Arrived
 from handler.settings import Settings
 
 _JSON_TYPES = ("", "application/json", "text/plain", "application/x-www-form-urlencoded")
@@ -18,16 +18,16 @@ async def read_request(request: Request, settings: Settings) -> Arrived:
 
     Raises:
         PayloadTooLarge: it is larger.
-        UnsupportedMedia: its type is neither JSON nor a form nor a picture.
+        UnsupportedMedia: its type is neither JSON, nor lines of it, nor a form, nor a picture.
         MalformedBody: it is no form although it says so.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     form = kind == "multipart/form-data"
     json = kind in _JSON_TYPES or kind.endswith("+json")
-    if not (form or json or kind.startswith("image/")):
+    if not (form or json or kind.startswith("image/") or kind in LINE_TYPES):
         raise UnsupportedMedia(
             f"Content-Type {kind[:80]!r} is not read here; send application/json, "
-            "multipart/form-data or image/*",
+            "application/jsonlines, multipart/form-data or image/*",
             field="content-type",
         )
     if request.headers.get("content-encoding", "identity").lower() not in ("", "identity"):

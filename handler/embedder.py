@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +13,7 @@ from handler.bundle import Bundle, space_id
 from handler.call import Call
 from handler.cpus import available_cpus
 from handler.engines import Engine, load_engine
-from handler.errors import (
-    InternalError,
-    InvalidRequest,
-    PayloadTooLarge,
-    ServiceError,
-    SetupError,
-    UnsupportedMedia,
-)
+from handler.errors import ITEM_ERRORS, InternalError, InvalidRequest, ServiceError, SetupError
 from handler.images import load_image
 from handler.items import Image, Item, Options, Text
 from handler.preprocess import preprocess
@@ -28,13 +21,12 @@ from handler.settings import Settings
 from handler.tokens import Tokenizer, load_tokenizer
 from handler.vectors import cosines, normalize
 
+if TYPE_CHECKING:
+    from handler.batching import Batcher, ObserveBatch
+
 PROBE_COSINE: Final = {"f32": 0.99999, "bf16": 0.99, "f16": 0.999}
 """Lowest cosine of the warm-up's vectors to open_clip's, by precision, below which nothing is
 served: f32 has the bake's own tolerance; the others lose 8 or 11 bits of mantissa per operation."""
-
-
-ITEM_ERRORS: Final = (InvalidRequest, PayloadTooLarge, UnsupportedMedia)
-"""What can be wrong with one item, so that the others may still pass."""
 
 
 @dataclass
@@ -56,11 +48,22 @@ class Embeddings:
 class Embedder:
     """One model, loaded and warm; built once per process."""
 
-    def __init__(self, bundle: Bundle, settings: Settings, engine: Engine | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        settings: Settings,
+        engine: Engine | None = None,
+        observe_batch: "ObserveBatch | None" = None,
+    ) -> None:
         threads = settings.threads or available_cpus()
         self.manifest: Final = bundle.manifest
         self.settings: Final = settings
-        self._engine: Final[Engine] = engine or load_engine(bundle, settings, threads)
+        self._engine: Engine = engine or load_engine(bundle, settings, threads)
+        self.batcher: Batcher | None = None
+        if settings.max_batch:
+            from handler import batching
+
+            self._engine = self.batcher = batching.Batcher(self._engine, settings, observe_batch)
         self.device: Final = self._engine.device
         self.tokenizer: Final[Tokenizer] = load_tokenizer(bundle)
         self._pool: Final = ThreadPoolExecutor(threads, thread_name_prefix="decode")
@@ -113,11 +116,17 @@ class Embedder:
             found.vectors = normalize(found.vectors)
         return found
 
+    def close(self) -> None:
+        """Stop the threads; whoever still waits for vectors gets NotReady."""
+        if self.batcher:
+            self.batcher.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
     def space(self, options: Options) -> str:
         """Return the space id of vectors made with these options."""
         return space_id(self.manifest, self.settings.precision, options.decode, options.orient)
 
-    def warm_up(self) -> None:
+    def warm_up(self, call: Call | None = None) -> None:
         """Encode the bundle's probe and compare with open_clip's vectors for it.
 
         The first inference unpacks the weights, which belongs into the start; comparing what it
@@ -126,7 +135,7 @@ class Embedder:
         Raises:
             SetupError: the vectors are not the baked model's.
         """
-        wanted = self.settings.towers
+        wanted, call = self.settings.towers, call or Call()
         with np.load(self.bundle.file("probe.npz")) as probe:
             text, picture = str(probe["text"]), probe["picture"].tobytes()
             # The image tower first: its file pages are given back before the text's come in.
@@ -134,10 +143,10 @@ class Embedder:
             if wanted != "text":
                 loaded = load_image(picture, "probe", max_pixels=sys.maxsize)
                 pixels = preprocess(loaded, self.manifest.preprocess)[None]
-                found = self._engine.encode_image(pixels, Call())
+                found = self._engine.encode_image(pixels, call)
                 self._check("image", found, probe["image_vector"])
             if wanted != "image":
-                found = self._engine.encode_text(self.tokenizer([text]).tokens, Call())
+                found = self._engine.encode_text(self.tokenizer([text]).tokens, call)
                 self._check("text", found, probe["text_vector"])
 
     def _embed_texts(
@@ -149,24 +158,22 @@ class Embedder:
         call: Call,
     ) -> None:
         encoded = self.tokenizer(list(texts))
-        kept = []
+        kept: dict[int, list[int]] = {}
         for row, at in enumerate(texts.values()):
             if options.truncate == "none" and encoded.truncated[row]:
                 self._fail([at], self._too_long(items[at[0]].field), options, found)
                 continue
-            kept.append(row)
+            kept[row] = at
             for position in at:
                 found.truncated[position] = encoded.truncated[row]
                 found.tokens[position] = encoded.counts[row]
-        positions = list(texts.values())
-        positions = [positions[row] for row in kept]
         if kept:
             try:
-                vectors = self._engine.encode_text(encoded.tokens[kept], call)
+                vectors = self._engine.encode_text(encoded.tokens[list(kept)], call)
             except InvalidRequest as error:
-                self._fail(positions, error, options, found)
+                self._fail([*kept.values()], error, options, found)
             else:
-                _place(vectors, positions, found)
+                _place(vectors, [*kept.values()], found)
 
     def _embed_images(
         self,

@@ -15,7 +15,7 @@ ServiceError            a request cannot be answered; carries its own HTTP answe
 SetupError              the process cannot start, or a bake cannot be made; one sentence
 """
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 
 class ServiceError(Exception):
@@ -130,3 +130,7 @@ class InternalError(ServiceError):
 
 class SetupError(Exception):
     """The process cannot start, or a bundle cannot be made. The message says what to do."""
+
+
+ITEM_ERRORS: Final = (InvalidRequest, PayloadTooLarge, UnsupportedMedia)
+"""What can be wrong with one item, so that the others may still pass."""

@@ -37,9 +37,9 @@ class Record:
     call: Call = field(default_factory=Call)
 
     def count(self, items: Sequence[Asked]) -> None:
-        """Count what a request asks for; what could not be read counts as neither."""
-        self.texts = sum(isinstance(item, Text) for item in items)
-        self.images = sum(isinstance(item, Image | Remote) for item in items)
+        """Add what a request asks for; what could not be read counts as neither."""
+        self.texts += sum(isinstance(item, Text) for item in items)
+        self.images += sum(isinstance(item, Image | Remote) for item in items)
 
 
 Observer = Callable[[Record], None]

@@ -3,12 +3,16 @@
 import hashlib
 import importlib.util
 from pathlib import Path
+from typing import Final
 
 from handler.bundle import FORMAT, Bundle, open_bundle
 from handler.errors import SetupError
 from handler.settings import SHIPPED_MODEL, Settings
 
 SHIPPED = Path(__file__).parent / "bundles" / SHIPPED_MODEL
+_LOCAL: Final = "local-dir:"
+_WEIGHTS: Final = (".safetensors", ".bin", ".pth")
+"""What open_clip looks for in a folder."""
 
 
 def find_bundle(settings: Settings) -> Bundle | None:
@@ -17,6 +21,7 @@ def find_bundle(settings: Settings) -> Bundle | None:
     Raises:
         SetupError: a bundle is there and cannot be read.
     """
+    settings = _mounted(settings)
     if settings.bundle_dir is not None:
         return open_bundle(settings.bundle_dir)
     if settings.model_name == SHIPPED_MODEL and settings.engine == "openvino":
@@ -34,6 +39,7 @@ def find_or_bake(settings: Settings) -> Bundle:
     found = find_bundle(settings)
     if found is not None:
         return found
+    settings = _mounted(settings)
     name, pretrained, model_id = settings.identity()
     missing = [m for m in ("torch", "open_clip") if importlib.util.find_spec(m) is None]
     if missing:
@@ -64,10 +70,33 @@ def cached_path(settings: Settings) -> Path:
     """Return where the cache keeps the bundle these settings select."""
     name, pretrained, model_id = settings.identity()
     key = [str(FORMAT), name, pretrained, model_id, settings.model_revision, settings.engine]
-    checkpoint = Path(pretrained)
-    if pretrained and checkpoint.is_file():  # another file under the same name is another model
-        stat = checkpoint.stat()
-        key += [str(checkpoint.resolve()), str(stat.st_size), str(stat.st_mtime_ns)]
+    files = [Path(pretrained)] if pretrained else []
+    if name.startswith(_LOCAL):
+        files = sorted(Path(name.removeprefix(_LOCAL)).glob("*"))
+    for file in filter(Path.is_file, files):  # another file under the same name is another model
+        stat = file.stat()
+        key += [str(file.resolve()), str(stat.st_size), str(stat.st_mtime_ns)]
     digest = hashlib.sha256("\n".join(key).encode()).hexdigest()[:8]
     label = "".join(c if c.isalnum() or c in "-._" else "-" for c in model_id)
     return settings.openclip_cache.expanduser() / f"{label}-{settings.engine}-{digest}"
+
+
+def _mounted(settings: Settings) -> Settings:
+    """Return the settings with what MODEL_DIR holds put in the place of BUNDLE_DIR or MODEL_NAME.
+
+    Raises:
+        SetupError: it holds something else.
+    """
+    folder = settings.model_dir
+    if folder is None or not folder.is_dir() or not any(folder.iterdir()):
+        return settings
+    if (folder / "manifest.json").is_file():
+        return settings.model_copy(update={"bundle_dir": folder})
+    weights = [file for suffix in _WEIGHTS for file in folder.glob(f"*{suffix}")]
+    if weights and (folder / "open_clip_config.json").is_file():
+        found = {"model_name": f"{_LOCAL}{folder}", "model_pretrained": "", "bundle_dir": None}
+        return settings.model_copy(update=found)
+    raise SetupError(
+        f"MODEL_DIR={folder} holds neither a bundle (manifest.json) nor an open_clip checkpoint "
+        f"(open_clip_config.json beside a file *{', *'.join(_WEIGHTS)})"
+    )

@@ -5,19 +5,26 @@ import signal
 import sys
 import threading
 import time
+from typing import Final
 
 import orjson
 import uvicorn
 
 from handler.app import create_app
+from handler.batching import ObserveBatch
 from handler.embedder import Embedder
 from handler.errors import SetupError
 from handler.frame import Record
 from handler.locate import find_or_bake
 from handler.metrics import Metrics, add_metrics
+from handler.sagemaker import add_sagemaker
 from handler.settings import Settings
 
 log = logging.getLogger("openclip")
+
+CPU_BATCH: Final = 32
+GPU_BATCH: Final = 64
+"""MAX_BATCH of a server where none is set (docs/batching.md has the measurements)."""
 
 
 def serve(settings: Settings) -> None:
@@ -33,8 +40,12 @@ def serve(settings: Settings) -> None:
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    loader = Loader(settings)
+    if settings.max_batch is None:
+        batch = GPU_BATCH if settings.device == "cuda" else CPU_BATCH
+        settings = settings.model_copy(update={"max_batch": batch})
     metrics = Metrics()
+    loader = Loader(settings, lambda tower, rows, _: metrics.observe_batch(tower, rows))
+    metrics.queue.set_function(loader.queued)
 
     def observe(record: Record) -> None:
         log_request(record)
@@ -42,6 +53,7 @@ def serve(settings: Settings) -> None:
 
     app = create_app(loader.embedder, settings, observe)
     add_metrics(app, metrics)
+    add_sagemaker(app, settings)
     metrics.ready.set_function(lambda: loader.embedder() is not None)
     config = uvicorn.Config(
         app,
@@ -65,6 +77,8 @@ def serve(settings: Settings) -> None:
         ) from None
     except KeyboardInterrupt:
         pass
+    if (embedder := loader.embedder()) is not None:
+        embedder.close()
     if loader.failure is not None:
         raise loader.failure
 
@@ -72,14 +86,21 @@ def serve(settings: Settings) -> None:
 class Loader:
     """Loads the model beside the running server."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, observe_batch: ObserveBatch) -> None:
         self._settings = settings
+        self._observe_batch = observe_batch
         self._embedder: Embedder | None = None
         self.failure: SetupError | None = None
 
     def embedder(self) -> Embedder | None:
         """Return the model once it is warm."""
         return self._embedder
+
+    def queued(self) -> int:
+        """Return the rows that wait for the engine."""
+        if self._embedder is None or self._embedder.batcher is None:
+            return 0
+        return sum(lane.queued for lane in self._embedder.batcher.statistics().values())
 
     def start(self, server: uvicorn.Server) -> None:
         """Load in a thread of its own; a failure stops the server."""
@@ -88,7 +109,8 @@ class Loader:
     def _load(self, server: uvicorn.Server) -> None:
         started = time.perf_counter()
         try:
-            embedder = Embedder(find_or_bake(self._settings), self._settings)
+            bundle = find_or_bake(self._settings)
+            embedder = Embedder(bundle, self._settings, observe_batch=self._observe_batch)
             embedder.warm_up()
         except SetupError as error:
             self.failure = error

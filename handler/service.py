@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -13,7 +14,7 @@ from handler.errors import NotReady, Overloaded, ServiceError
 from handler.frame import Record
 from handler.items import Asked, Image, Item, Remote, Text
 from handler.routes import contract_for
-from handler.schemas.contract import Answer, Arrived, Served, Wanted
+from handler.schemas.contract import LINE_TYPES, Answer, Arrived, Served, Wanted
 from handler.schemas.fields import parse
 from handler.settings import Settings
 
@@ -50,16 +51,18 @@ class Service:
         try:
             embedder = self.ready()
             served = Served(embedder.manifest, self._settings, embedder.device)
+            if arrived.kind in LINE_TYPES:
+                from handler.schemas import jsonlines
+
+                embed = partial(self._vectors, embedder, record)
+                return jsonlines.answer(arrived, path, served, embed)
             with call.stage("decode"):
                 payload = None
                 if arrived.form is None and not arrived.kind.startswith("image/"):
                     payload = parse(arrived.body)
                     contract = contract_for(path, payload)
                 wanted = contract.decode(arrived, payload, served)
-            record.count(wanted.items)
-            items = self._fetched(wanted, call)
-            with call.stage("embed"):
-                found = _embedded(embedder, items, wanted, call)
+            found = self._vectors(embedder, record, wanted)
             with call.stage("encode"):
                 answer = contract.encode(found, wanted, served, time.perf_counter() - started)
         except ServiceError as error:
@@ -67,6 +70,12 @@ class Service:
             return refusal(path, error, contract.refuse(error))
         answer.headers.update(_facts(found, wanted))
         return answer
+
+    def _vectors(self, embedder: Embedder, record: Record, wanted: Wanted) -> Embeddings:
+        record.count(wanted.items)
+        items = self._fetched(wanted, record.call)
+        with record.call.stage("embed"):
+            return _embedded(embedder, items, wanted, record.call)
 
     def _fetched(self, wanted: Wanted, call: Call) -> list[Text | Image | ServiceError]:
         """Replace pictures given by URL with their bytes, or with the error that kept them away."""

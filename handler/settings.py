@@ -7,7 +7,7 @@ the model can begin to load; plain pydantic is needed by FastAPI in any case.
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
@@ -19,6 +19,9 @@ SHIPPED_MODEL = "shapes-tiny"
 LAMBDA_MAX_BODY = 6_000_000
 """Bytes. Lambda refuses a request or response over 6,291,556 bytes with an opaque error, so we
 answer first, leaving room for headers and the event around the body."""
+
+SAGEMAKER_MAX_BODY: Final = 100 * 2**20
+"""Bytes: the largest MaxPayloadInMB of a Batch Transform job."""
 
 
 class Settings(BaseModel):
@@ -40,6 +43,11 @@ class Settings(BaseModel):
     )
     model_revision: str = Field("", description="hub revision to pin (commit, tag or branch)")
     bundle_dir: Path | None = Field(None, description="use this bundle, whatever MODEL_NAME says")
+    model_dir: Path | None = Field(
+        None,
+        description="folder a platform mounts, SageMaker's /opt/ml/model: a bundle, or an "
+        "open_clip checkpoint to bake at the start; BUNDLE_DIR where it is missing or empty",
+    )
     openclip_cache: Path = Field(
         Path("~/.cache/openclip-serverless"), description="where bundles baked on demand are kept"
     )
@@ -86,20 +94,37 @@ class Settings(BaseModel):
     api_key: SecretStr = Field(
         SecretStr(""), description="bearer key every request must carry; empty: none is asked for"
     )
-    max_batch: int = Field(
-        0, ge=0, le=4096, description="rows of several requests run together; 0: no batching"
+    max_batch: int | None = Field(
+        None,
+        ge=0,
+        le=4096,
+        description="rows of several requests run together; 0: no batching. Unset: on a server 64 "
+        "on a GPU and 32 on a CPU, 0 elsewhere",
     )
     batch_wait_ms: float = Field(
-        3.0, ge=0, le=1000, description="time a row waits for others to join its batch"
+        3.0,
+        ge=0,
+        le=1000,
+        description="time a row waits for others to join its batch while several clients ask",
     )
     max_queue: int = Field(
-        4096, ge=1, description="rows waiting for the engine; beyond them requests get a 429"
+        4096,
+        ge=1,
+        description="requests, and rows of them waiting for the engine, beyond which new "
+        "requests get a 429; needs MAX_BATCH",
     )
     request_seconds: float = Field(
         0.0, ge=0, description="time a request may take before it gets a 504; 0: no limit"
     )
     host: str = Field("127.0.0.1", description="address the server binds")
     port: int = Field(7860, ge=0, le=65535, description="port the server binds")
+    sagemaker_bind_to_port: int | None = Field(
+        None, ge=1, le=65535, description="the platform's own PORT; overrides ours"
+    )
+    sagemaker_batch: bool = Field(
+        False,
+        description="set by Batch Transform: bodies up to 100 MB, and REQUEST_SECONDS is not kept",
+    )
     root_path: str = Field(
         "",
         pattern=r"^(/[^/]+)*$",
@@ -137,6 +162,9 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     if "AWS_LAMBDA_FUNCTION_NAME" in environ:
         values.setdefault("max_body_bytes", str(LAMBDA_MAX_BODY))
         values.setdefault("max_response_bytes", str(LAMBDA_MAX_BODY))
+    if environ.get("SAGEMAKER_BATCH", "").lower() == "true":
+        values.setdefault("max_body_bytes", str(SAGEMAKER_MAX_BODY))
+        values["request_seconds"] = "0"  # the job has its own timeout, of up to an hour
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
@@ -147,4 +175,6 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         raise SetupError("DEVICE=cuda needs ENGINE=torch; ENGINE=openvino runs on the CPU")
     if settings.precision == "f16" and settings.device != "cuda":
         raise SetupError("PRECISION=f16 needs DEVICE=cuda; on the CPU use f32 or bf16")
+    if settings.sagemaker_bind_to_port is not None:
+        settings = settings.model_copy(update={"port": settings.sagemaker_bind_to_port})
     return settings

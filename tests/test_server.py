@@ -45,10 +45,10 @@ def server(**variables: str) -> Iterator[tuple[subprocess.Popen[str], httpx.Clie
         process.communicate()
 
 
-def wait_until_ready(client: httpx.Client) -> list[int]:
+def wait_until_ready(client: httpx.Client, seconds: float = 60) -> list[int]:
     """Return the statuses /health gave, the last of them 200."""
     seen: list[int] = []
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
             seen.append(client.get("/health").status_code)
@@ -57,7 +57,7 @@ def wait_until_ready(client: httpx.Client) -> list[int]:
         if seen[-1] == 200:
             return seen
         time.sleep(0.01)
-    pytest.fail(f"not ready in a minute: {seen[-5:]}")
+    pytest.fail(f"not ready in {seconds} s: {seen[-5:]}")
 
 
 def test_serves_the_shipped_model_and_stops_cleanly() -> None:

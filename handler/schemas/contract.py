@@ -2,13 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from handler.bundle import Manifest
 from handler.embedder import Embeddings
 from handler.errors import ServiceError
 from handler.items import Asked, Options
 from handler.settings import Settings
+
+LINE_TYPES: Final = (
+    "application/jsonlines",
+    "application/x-jsonlines",
+    "application/jsonl",
+    "application/x-ndjson",
+)
+"""Bodies of several requests, one a line (schemas/jsonlines.py)."""
 
 
 @dataclass(frozen=True)
