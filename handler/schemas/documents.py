@@ -3,7 +3,7 @@
 tests/test_schemathesis.py sends what it allows and what it forbids.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from handler.bundle import Manifest
@@ -28,15 +28,15 @@ class Limits:
     context: int
     dim: int | None
     may_shorten: bool
-    item: Schema = field(init=False)
 
-    def __post_init__(self) -> None:
-        """Derive the schema of one {"text"} or {"image"}."""
+    @property
+    def item(self) -> Schema:
+        """The schema of one {"text": …} or {"image": …}."""
         either = [
             {"type": "object", "required": [name], "properties": {name: schema, other: False}}
             for name, schema, other in (("text", self.text, "image"), ("image", PICTURE, "text"))
         ]
-        object.__setattr__(self, "item", {"oneOf": either})
+        return {"oneOf": either}
 
 
 def openapi(

@@ -122,6 +122,11 @@ def post(client: TestClient, body: Any) -> Any:
         ({"texts": {"a": 1}}, 400, "texts is an object"),
         ({"images": [None]}, 400, "images[0] is null"),
         ({"images": ["no base64!"]}, 400, "images[0] is not valid base64"),
+        (
+            {"images": ["https://pictures.example/a"]},
+            400,
+            "images[0] is a URL, and none is fetched",
+        ),
         ({"images": ["AAAA"]}, 415, "images[0] is not a picture"),
         ({"images": [URI[:300]]}, 400, "images[0] cannot be decoded"),
         ({"inputs": "a"}, 400, "inputs is 'a'"),

@@ -2,6 +2,8 @@
 
 import asyncio
 import base64
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -15,9 +17,11 @@ from openai import (
     BadRequestError,
     NotFoundError,
     OpenAI,
+    RateLimitError,
 )
 from pictures import picture
 from starlette.testclient import TestClient
+from test_server import server, wait_until_ready
 
 from handler.embedder import Embedder
 from handler.items import Image, Options
@@ -95,6 +99,28 @@ def test_the_sdks_error_classes(url: str, locked_url: str) -> None:
         assert refused.value.type == "authentication_error"
     with client(locked_url, "sesame") as openai:
         assert len(openai.embeddings.create(model="m", input="a").data) == 1
+
+
+def test_a_full_queue_is_the_sdks_rate_limit() -> None:
+    texts = [f"text number {number} " * 12 for number in range(256)]
+    start = threading.Barrier(12)
+
+    def ask(openai: OpenAI) -> RateLimitError | None:
+        start.wait()
+        try:
+            openai.embeddings.create(model="m", input=texts)
+        except RateLimitError as error:
+            return error
+        return None
+
+    with server(LOG_LEVEL="error", MAX_BATCH="1", MAX_QUEUE="1") as (_, http):
+        wait_until_ready(http)
+        with client(str(http.base_url).rstrip("/")) as openai, ThreadPoolExecutor(12) as pool:
+            found = list(pool.map(ask, [openai] * 12))
+    refused = [error for error in found if error]
+    assert 0 < len(refused) < 12
+    assert {(error.type, error.code) for error in refused} == {("rate_limit_error", "overloaded")}
+    assert all(int(error.response.headers["retry-after"]) >= 1 for error in refused)
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,10 @@ def test_wrong_types_name_the_field(client: TestClient, body: dict[str, Any], pa
             *(400, "invalid_request", "normalized"),
         ),
         ({"input": ["no base64!"], "modality": "image"}, 400, "invalid_base64", "input[0]"),
+        (
+            {"input": ["https://pictures.example/a.png"], "modality": "image"},
+            *(400, "image_url_refused", "input[0]"),
+        ),
         ({"input": [URI[:300]]}, 400, "undecodable_image", "input[0]"),
         ({"input": ["data:image/png;base64,AAAA"]}, 415, "unsupported_media_type", "input[0]"),
         ({"input": [{"image": ""}]}, 400, "empty_image", "input[0].image"),
