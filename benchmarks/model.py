@@ -1,7 +1,7 @@
-"""A full-size ViT-B-32 with random weights, and its bundle; the same arithmetic as the trained one.
+"""A full-size model with random weights, and its bundle; the same arithmetic as the trained one.
 
-`python -m benchmarks.model CHECKPOINT BUNDLE` makes what is missing, in a process of its own: the
-one that measures stays without torch.
+`python -m benchmarks.model CHECKPOINT BUNDLE NAME ENGINE` makes what is missing, in a process of
+its own: the one that measures stays without torch.
 """
 
 import hashlib
@@ -11,10 +11,11 @@ import sys
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import handler
 
+EngineName = Literal["openvino", "torch"]
 MODEL: Final = "ViT-B-32"
 _MAKERS: Final = ("torch", "open_clip_torch", "openvino")
 
@@ -27,16 +28,20 @@ class Model:
     bundle: Path
 
 
-def prepare(work: Path) -> Model:
+def prepare(work: Path, name: str = MODEL, engine: EngineName = "openvino") -> Model:
     """Return the checkpoint and its bundle in `work`, made now where they are not there yet."""
-    model = Model(work / f"{MODEL}-random.safetensors", work / f"{MODEL}-bundle-{_bake_digest()}")
+    label = f"{name}-bundle" if engine == "openvino" else f"{name}-{engine}-bundle"
+    model = Model(work / f"{name}-random.safetensors", work / f"{label}-{_bake_digest()}")
     if not (model.checkpoint.exists() and (model.bundle / "manifest.json").exists()):
         subprocess.run(
-            [sys.executable, "-m", "benchmarks.model", str(model.checkpoint), str(model.bundle)],
+            [
+                *(sys.executable, "-m", "benchmarks.model"),
+                *(str(model.checkpoint), str(model.bundle), name, engine),
+            ],
             check=True,
             timeout=1800,
         )
-        for old in set(work.glob(f"{MODEL}-bundle-*")) - {model.bundle}:
+        for old in set(work.glob(f"{label}-*")) - {model.bundle}:
             shutil.rmtree(old)  # from another version of the bake
     return model
 
@@ -50,7 +55,7 @@ def _bake_digest() -> str:
     return digest.hexdigest()[:8]
 
 
-def _make(model: Model) -> None:
+def _make(model: Model, name: str, engine: EngineName) -> None:
     from handler.bake import BakeRequest, bake
     from handler.bake.checkpoint import open_clip, torch
 
@@ -58,12 +63,19 @@ def _make(model: Model) -> None:
         from safetensors.torch import save_file
 
         torch.manual_seed(0)
-        made = open_clip.create_model(MODEL)
+        made = open_clip.create_model(name)
         partial = model.checkpoint.with_suffix(".part")
         save_file({k: v.contiguous() for k, v in made.state_dict().items()}, str(partial))
         partial.rename(model.checkpoint)
-    bake(BakeRequest(MODEL, str(model.checkpoint), model.bundle, model_id="benchmark"))
+    bake(
+        BakeRequest(name, str(model.checkpoint), model.bundle, model_id="benchmark", engine=engine)
+    )
 
 
 if __name__ == "__main__":
-    _make(Model(Path(sys.argv[1]), Path(sys.argv[2])))
+    _checkpoint, _bundle, _name, _engine = sys.argv[1:]
+    _make(
+        Model(Path(_checkpoint), Path(_bundle)),
+        _name,
+        "torch" if _engine == "torch" else "openvino",
+    )
