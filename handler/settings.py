@@ -56,6 +56,9 @@ class Settings(BaseModel):
     precision: Literal["f32", "bf16", "f16"] = Field(
         "f32", description="arithmetic; part of the space id. f16 needs DEVICE=cuda"
     )
+    cuda_graphs: bool = Field(
+        False, description="record the towers for every batch size: faster small batches; untried"
+    )
     towers: Literal["both", "text", "image"] = Field(
         "both", description="load one tower only: less memory, faster cold start"
     )

@@ -1,6 +1,8 @@
 """open_clip itself, on CPU or CUDA: for GPUs, and for architectures OpenVINO cannot take."""
 
+import logging
 import threading
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -19,17 +21,27 @@ try:
     ensure_torchvision()
     import open_clip
     from safetensors.torch import load_file
+
+    from handler.engines import graphs
+    from handler.engines.graphs import Encode
 except ImportError as error:
     raise SetupError(
         f'ENGINE=torch needs torch and open_clip: pip install "openclip-serverless[bake]" ({error})'
     ) from None
 
 BATCH: Final = 64
+"""Rows run at once, or MAX_BATCH where that is more."""
 _DTYPES: Final = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
+_log: Final = logging.getLogger("openclip")
 
 
 class TorchEngine:
-    """The checkpoint in open_clip's own modules; vectors leave as float32."""
+    """The checkpoint in open_clip's own modules; vectors leave as float32.
+
+    Attention needs nothing done: nn.MultiheadAttention calls PyTorch's fused kernels by itself.
+    Pixels arrive normalised, as every engine takes them; sent as uint8 and normalised on the GPU
+    they would be a quarter of the bytes.
+    """
 
     image_batch = BATCH
 
@@ -42,28 +54,73 @@ class TorchEngine:
         torch.set_num_threads(threads)
         self.device = device
         self._dtype: Final = _DTYPES[precision]
+        self._batch: Final = max(BATCH, settings.max_batch or 0)
         model = build_model(bundle).to(device)
         self._model: Final = model.to(self._dtype) if precision != "f32" else model
         self._lock = threading.Lock()
+        self._text: Encode = partial(self._model.encode_text, normalize=False)
+        self._image: Encode = partial(self._model.encode_image, normalize=False)
+        if device == "cuda":
+            if is_convolutional(self._model.visual):
+                self._model.visual.to(memory_format=torch.channels_last)
+            self.prepare(bundle, settings)
 
     def encode_text(self, tokens: NDArray[np.int64], call: Call) -> NDArray[np.float32]:
         """int64 (n, context_length) → float32 (n, dim)."""
         call.check()
-        return self._run(self._model.encode_text, torch.from_numpy(tokens), None)
+        with self._lock, torch.inference_mode():
+            return self._run(self._text, torch.from_numpy(tokens), None)
 
     def encode_image(self, pixel_values: NDArray[np.float32], call: Call) -> NDArray[np.float32]:
         """float32 (n, 3, height, width) → float32 (n, dim)."""
         call.check()
-        return self._run(self._model.encode_image, torch.from_numpy(pixel_values), self._dtype)
-
-    def _run(self, encode: Any, inputs: Any, dtype: Any) -> NDArray[np.float32]:
         with self._lock, torch.inference_mode():
-            parts = [
-                encode(part.to(self.device, dtype), normalize=False).float().cpu()
-                for part in inputs.split(BATCH)
-            ]
-            vectors: NDArray[np.float32] = torch.cat(parts).numpy()
-            return vectors
+            return self._run(self._image, torch.from_numpy(pixel_values), self._dtype)
+
+    def prepare(self, bundle: Bundle, settings: Settings) -> None:
+        """Run every batch size once, or record it: a GPU library sets itself up for each shape."""
+        spec, towers = bundle.manifest.preprocess, settings.towers
+        length = bundle.manifest.tokenizer.context_length
+        sizes = graphs.batch_sizes(self._batch)
+        with torch.inference_mode():
+            if towers != "image":
+                tokens = torch.ones((1, length), dtype=torch.int64, device=self.device)
+                self._text = self._prepared(self._text, tokens, sizes, settings)
+            if towers != "text":
+                shape = (1, 3, spec.height, spec.width)
+                pixels = torch.zeros(shape, dtype=self._dtype, device=self.device)
+                self._image = self._prepared(self._image, pixels, sizes, settings)
+
+    def _prepared(
+        self, encode: Encode, example: Any, sizes: list[int], settings: Settings
+    ) -> Encode:
+        if settings.cuda_graphs and self.device == "cuda":
+            try:
+                return graphs.record(encode, example, sizes)
+            except RuntimeError as error:
+                _log.warning("CUDA_GRAPHS: a tower cannot be recorded and runs as it is: %s", error)
+        for size in reversed(sizes):  # the largest first: the allocator then has room for the rest
+            encode(example.expand(size, *example.shape[1:]).contiguous())
+        return encode
+
+    def _run(self, encode: Encode, inputs: Any, dtype: Any) -> NDArray[np.float32]:
+        """Run slices of a batch; only the last line waits, so a GPU has the next slice by then."""
+        parts = [encode(self._moved(part, dtype)).float() for part in inputs.split(self._batch)]
+        vectors: NDArray[np.float32] = torch.cat(parts).cpu().numpy()
+        return vectors
+
+    def _moved(self, part: Any, dtype: Any) -> Any:
+        if self.device == "cuda":
+            # Pinned memory is what the GPU fetches by itself while the CPU goes on; torch keeps it
+            # until the copy has been made, and its block for the next one.
+            part = part.pin_memory().to(self.device, non_blocking=True)
+        return part if dtype is None else part.to(dtype)
+
+
+def is_convolutional(visual: Any) -> bool:
+    """Say whether an image tower is more than one convolution, a ViT's patches, and attention."""
+    kernels = [m.kernel_size for m in visual.modules() if isinstance(m, torch.nn.Conv2d)]
+    return sum(max(kernel) > 1 for kernel in kernels) > 1
 
 
 class OpenClipTokenizer:
