@@ -18,7 +18,7 @@ from benchmarks.children import READY
 from benchmarks.inputs import TEXTS, write_pictures
 
 MOST_CLIENTS: Final = 256
-MOST_SECONDS: Final = 60.0
+MOST_SECONDS: Final = 100.0
 WARM_UP: Final = 0.3
 """Of the measured time, before it: the first batches, connections and shapes."""
 
@@ -42,32 +42,43 @@ def requests(kind: str, folder: Path) -> list[bytes]:
 
 
 async def load(port: int, sent: Sequence[bytes], clients: int, seconds: float) -> dict[str, Any]:
-    """Return {"ms": latencies, "seconds": measured time, "refused": answers other than 200}."""
+    """Return {"ms": latencies, "seconds": measured time, "refused": answers other than 200}.
+
+    Measuring begins once every client has had an answer, and goes on until each has had two more.
+    """
     started = time.perf_counter()
-    begin = started + max(seconds * WARM_UP, 1.0)
-    end = begin + seconds
+    begin = end = 0.0
     latencies: list[float] = []
-    refused = 0
+    warm = refused = 0
 
     async def client(number: int) -> None:
-        nonlocal refused
+        nonlocal begin, end, warm, refused
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         at = number
-        while (asked := time.perf_counter()) < end:
+        while not end:
+            asked = time.perf_counter()
             writer.write(sent[at % len(sent)])
             head = await reader.readuntil(b"\r\n\r\n")
             length = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
             await reader.readexactly(int(length))
-            answered = time.perf_counter()
+            at += clients
+            now = time.perf_counter()
+            if end:
+                break
             if not head.startswith(b"HTTP/1.1 200"):
                 refused += 1
-            elif begin <= answered < end:
-                latencies.append((answered - asked) * 1000)
-            at += clients
+            elif begin:
+                latencies.append((now - asked) * 1000)
+            warm += 1
+            if not begin and warm >= clients and now - started >= seconds * WARM_UP:
+                begin = now
+            enough = begin and now - begin >= seconds and len(latencies) >= 2 * clients
+            if enough or now - started > MOST_SECONDS:
+                end = now
         writer.close()
 
     await asyncio.gather(*(client(number) for number in range(clients)))
-    return {"ms": latencies, "seconds": seconds, "refused": refused}
+    return {"ms": latencies, "seconds": end - begin, "refused": refused}
 
 
 def main() -> None:
