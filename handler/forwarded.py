@@ -95,7 +95,8 @@ def _rerouted(scope: Scope, forwarded: Forwarded) -> Scope:
         headers["accept"] = forwarded.accept
     if forwarded.request_id is not None:
         headers["x-request-id"] = forwarded.request_id
-    return scope | {
+    return {
+        **scope,
         "path": forwarded.path,
         "raw_path": forwarded.path.encode(),
         "query_string": forwarded.query.encode(),

@@ -2,22 +2,37 @@
 
 import json
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from conftest import KEYS, Client
 from proxy.answers import Refusal
 from proxy.attributes import read_returned, write_attributes
 from proxy.forward import CONNECT_SECONDS, READ_SECONDS, forward, runtime_client
 from proxy.requests import Request
 from proxy.routes import PATHS
-from sagemaker_peer import Peer
+from sagemaker_peer import Peer, sagemaker
+from stage import BUCKET, KEYS, Stage, runtime, stage
 
+from handler.embedder import Embedder
 from handler.forwarded import Forwarded, read_forwarded, write_returned
 from handler.routes import EMBEDDING_PATHS
+from handler.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def around(embedder: Embedder, settings: Settings) -> Iterator[Stage]:
+    with stage(embedder, settings) as found:
+        yield found
+
+
+@pytest.fixture
+def peer(around: Stage) -> Iterator[Peer]:
+    with sagemaker(around.container, around.s3, BUCKET) as found:
+        yield found
 
 
 def request(path: str = "/embeddings", body: object = None, **changes: Any) -> Request:
@@ -45,25 +60,25 @@ def test_a_query_that_does_not_fit_is_refused() -> None:
     assert refusal.value.answer().status == 414
 
 
-def test_the_direct_client_gets_vectors(runtime: Client) -> None:
-    found = runtime().invoke_endpoint(
+def test_the_direct_client_gets_vectors(peer: Peer) -> None:
+    found = runtime(peer.url).invoke_endpoint(
         EndpointName="openclip", Body=b'{"text": "red circle"}', ContentType="application/json"
     )
     assert len(json.loads(found["Body"].read())["embeddings"]) == 1
     assert found["CustomAttributes"].startswith("x-embedding-space=")
 
 
-def test_the_direct_client_sees_a_refusal_as_a_model_error(runtime: Client) -> None:
+def test_the_direct_client_sees_a_refusal_as_a_model_error(peer: Peer) -> None:
     with pytest.raises(ClientError) as raised:
-        runtime().invoke_endpoint(EndpointName="openclip", Body=b"{}")
+        runtime(peer.url).invoke_endpoint(EndpointName="openclip", Body=b"{}")
     assert raised.value.response["Error"]["Code"] == "ModelError"
     assert raised.value.response["OriginalStatusCode"] == 422
     assert json.loads(raised.value.response["OriginalMessage"])["error"]["code"]
 
 
-def test_an_answer_with_its_headers(runtime: Client, peer: Peer) -> None:
+def test_an_answer_with_its_headers(peer: Peer) -> None:
     wanted = request(query=(("normalize", "true"),), accept="application/json")
-    found = forward(wanted, "mine", runtime(), EndpointName="openclip")
+    found = forward(wanted, "mine", runtime(peer.url), EndpointName="openclip")
     assert found.status == 200
     assert found.kind == "application/json"
     assert len(json.loads(found.body)["embeddings"]) == 1
@@ -89,9 +104,9 @@ def test_an_answer_with_its_headers(runtime: Client, peer: Peer) -> None:
     ],
 )
 def test_the_containers_refusals_arrive_as_they_were(
-    path: str, body: object, status: int, said: str, runtime: Client
+    path: str, body: object, status: int, said: str, peer: Peer
 ) -> None:
-    found = forward(request(path, body), "mine", runtime(), EndpointName="openclip")
+    found = forward(request(path, body), "mine", runtime(peer.url), EndpointName="openclip")
     assert found.status == status
     assert said in found.body.decode()
     assert found.kind == "application/json"
@@ -117,31 +132,30 @@ def test_sagemakers_refusals_and_no_second_try(
     status: int,
     code: str,
     retry_after: int | None,
-    runtime: Client,
     peer: Peer,
 ) -> None:
     with pytest.raises(Refusal) as refusal:
-        forward(request(), "mine", runtime(), EndpointName=endpoint)
+        forward(request(), "mine", runtime(peer.url), EndpointName=endpoint)
     found = refusal.value
     assert (found.status, found.code, found.retry_after) == (status, code, retry_after)
     assert len(peer.calls) == 1
 
 
-def test_an_error_that_is_not_json(runtime: Client) -> None:
-    found = forward(request(), "mine", runtime(), EndpointName="html")
+def test_an_error_that_is_not_json(peer: Peer) -> None:
+    found = forward(request(), "mine", runtime(peer.url), EndpointName="html")
     assert (found.status, found.body) == (500, b"<html>")
     assert found.kind.startswith("text/plain")
 
 
-def test_a_body_over_the_real_time_limit(runtime: Client) -> None:
+def test_a_body_over_the_real_time_limit(peer: Peer) -> None:
     with pytest.raises(Refusal) as refusal:
-        forward(request(body="a" * 27_000_000), "mine", runtime(), EndpointName="openclip")
+        forward(request(body="a" * 27_000_000), "mine", runtime(peer.url), EndpointName="openclip")
     assert refusal.value.status == 502
 
 
-def test_a_slow_endpoint_is_asked_once(runtime: Client, peer: Peer) -> None:
+def test_a_slow_endpoint_is_asked_once(peer: Peer) -> None:
     with pytest.raises(Refusal) as refusal:
-        forward(request(), "mine", runtime(0.2), EndpointName="slow")
+        forward(request(), "mine", runtime(peer.url, 0.2), EndpointName="slow")
     assert (refusal.value.status, refusal.value.code) == (504, "endpoint_timeout")
     assert len(peer.calls) == 1
 

@@ -2,31 +2,47 @@
 
 import base64
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import httpx
 import pytest
 from botocore.config import Config
-from conftest import BUCKET, KEYS, Client
 from proxy.answers import MAX_BYTES, Refusal
 from proxy.jobs import INLINE_BYTES, Jobs
 from proxy.requests import Request
 from proxy.routes import PATHS
-from sagemaker_peer import Peer
+from sagemaker_peer import Peer, sagemaker
+from stage import BUCKET, KEYS, Stage, runtime, stage
+
+from handler.embedder import Embedder
+from handler.settings import Settings
 
 MAX_JOB = 2_000_000
 
 
+@pytest.fixture(scope="module")
+def around(embedder: Embedder, settings: Settings) -> Iterator[Stage]:
+    with stage(embedder, settings) as found:
+        yield found
+
+
 @pytest.fixture
-def jobs(runtime: Client, s3: Any, aws: str) -> Jobs:
-    return make(runtime, aws, "queue")
+def peer(around: Stage) -> Iterator[Peer]:
+    with sagemaker(around.container, around.s3, BUCKET) as found:
+        yield found
 
 
-def make(runtime: Client, aws: str, endpoint: str) -> Jobs:
+@pytest.fixture
+def jobs(peer: Peer, around: Stage) -> Jobs:
+    return make(peer, around, "queue")
+
+
+def make(peer: Peer, around: Stage, endpoint: str) -> Jobs:
     config = Config(signature_version="s3v4")
-    s3 = boto3.client("s3", endpoint_url=aws, config=config, **KEYS)
-    return Jobs(runtime(), s3, endpoint, BUCKET, MAX_JOB, PATHS)
+    s3 = boto3.client("s3", endpoint_url=around.aws, config=config, **KEYS)
+    return Jobs(runtime(peer.url), s3, endpoint, BUCKET, MAX_JOB, PATHS)
 
 
 def ask(jobs: Jobs, method: str, path: str, body: bytes = b"", /, **query: str) -> Any:
@@ -38,7 +54,7 @@ def told(answer: Any) -> Any:
     return json.loads(answer.body)
 
 
-def test_a_small_body_goes_with_the_call(jobs: Jobs, peer: Peer, s3: Any) -> None:
+def test_a_small_body_goes_with_the_call(jobs: Jobs, peer: Peer, around: Stage) -> None:
     body = json.dumps({"queries": [{"text": "a"}], "candidates": [{"text": "b"}]}).encode()
     accepted = ask(jobs, "POST", "/jobs", body, path="/rank")
     assert accepted.status == 202
@@ -55,7 +71,7 @@ def test_a_small_body_goes_with_the_call(jobs: Jobs, peer: Peer, s3: Any) -> Non
     assert len(result.body) == done["result"]["bytes"]
     assert result.kind == "application/json"
     assert len(told(result)["cosine_similarities"]) == 1
-    assert "Contents" not in s3.list_objects_v2(Bucket=BUCKET, Prefix=f"in/{job}")
+    assert "Contents" not in around.s3.list_objects_v2(Bucket=BUCKET, Prefix=f"in/{job}")
 
 
 def test_a_larger_body_goes_by_s3(jobs: Jobs, peer: Peer) -> None:
@@ -106,8 +122,8 @@ def test_a_job_the_container_refuses(jobs: Jobs) -> None:
     assert (refusal.value.status, refusal.value.code) == (502, "job_failed")
 
 
-def test_a_job_that_is_not_done(runtime: Client, s3: Any, aws: str) -> None:
-    jobs = make(runtime, aws, "never")
+def test_a_job_that_is_not_done(peer: Peer, around: Stage) -> None:
+    jobs = make(peer, around, "never")
     job = told(ask(jobs, "POST", "/jobs", b'{"text": "a"}'))["id"]
     waiting = ask(jobs, "GET", f"/jobs/{job}")
     assert (waiting.status, told(waiting)["status"]) == (200, "running")
@@ -117,12 +133,12 @@ def test_a_job_that_is_not_done(runtime: Client, s3: Any, aws: str) -> None:
     assert (refusal.value.status, refusal.value.retry_after) == (409, 5)
 
 
-def test_a_result_larger_than_lambda_answers_has_a_url(jobs: Jobs, s3: Any) -> None:
+def test_a_result_larger_than_lambda_answers_has_a_url(jobs: Jobs, around: Stage) -> None:
     noise = base64.b64encode(b"x" * 100).decode()
     job = told(ask(jobs, "POST", "/jobs", json.dumps({"text": noise}).encode()))["id"]
-    known = json.loads(s3.get_object(Bucket=BUCKET, Key=f"jobs/{job}")["Body"].read())
+    known = json.loads(around.s3.get_object(Bucket=BUCKET, Key=f"jobs/{job}")["Body"].read())
     key = known["output"].removeprefix(f"s3://{BUCKET}/")
-    s3.put_object(Bucket=BUCKET, Key=key, Body=b"[" + b"0," * (MAX_BYTES // 2) + b"0]")
+    around.s3.put_object(Bucket=BUCKET, Key=key, Body=b"[" + b"0," * (MAX_BYTES // 2) + b"0]")
     with pytest.raises(Refusal) as refusal:
         ask(jobs, "GET", f"/jobs/{job}/result")
     assert (refusal.value.status, refusal.value.limit) == (413, MAX_BYTES)
@@ -150,11 +166,9 @@ def test_what_is_no_job(
     assert refusal.value.status == status
 
 
-def test_a_full_queue_is_throttled_and_a_broken_one_unavailable(
-    runtime: Client, aws: str, peer: Peer
-) -> None:
+def test_a_full_queue_is_throttled_and_a_broken_one_unavailable(peer: Peer, around: Stage) -> None:
     for endpoint, status in (("throttled", 429), ("broken", 503)):
         with pytest.raises(Refusal) as refusal:
-            ask(make(runtime, aws, endpoint), "POST", "/jobs", b'{"text": "a"}')
+            ask(make(peer, around, endpoint), "POST", "/jobs", b'{"text": "a"}')
         assert refusal.value.status == status
     assert len(peer.calls) == 2

@@ -7,19 +7,27 @@ from typing import Any
 
 import boto3
 import pytest
-from conftest import BUCKET, KEYS
 from event_files import TEXT, event, picture
 from sagemaker_peer import Peer, sagemaker
+from stage import BUCKET, KEYS, Stage, stage
 
+from handler.embedder import Embedder
+from handler.settings import Settings
 from tools.rie import ROOT, Rie
 
 PLATFORM_LIMIT = 6_291_556
 
 
 @pytest.fixture(scope="module")
-def control(aws: str) -> Any:
+def around(embedder: Embedder, settings: Settings) -> Iterator[Stage]:
+    with stage(embedder, settings) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def control(around: Stage) -> Any:
     """SageMaker's control plane with two endpoints, as the template makes them."""
-    client = boto3.client("sagemaker", endpoint_url=aws, **KEYS)
+    client = boto3.client("sagemaker", endpoint_url=around.aws, **KEYS)
     role = "arn:aws:iam::111122223333:role/execution"
     image = "111122223333.dkr.ecr.us-east-1.amazonaws.com/openclip:1"
     client.create_model(ModelName="model", ExecutionRoleArn=role, PrimaryContainer={"Image": image})
@@ -36,26 +44,26 @@ def control(aws: str) -> Any:
 
 
 @pytest.fixture(scope="module")
-def peer(container: str, s3: Any) -> Iterator[Peer]:
-    with sagemaker(container, s3, BUCKET) as found:
+def peer(around: Stage) -> Iterator[Peer]:
+    with sagemaker(around.container, around.s3, BUCKET) as found:
         yield found
 
 
-def environment(peer: Peer, aws: str) -> dict[str, str]:
+def environment(peer: Peer, around: Stage) -> dict[str, str]:
     return {
         "PYTHONPATH": str(ROOT / "infra" / "sagemaker_proxy"),
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_ENDPOINT_URL": aws,
+        "AWS_ENDPOINT_URL": around.aws,
         "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": peer.url,
     }
 
 
 @pytest.fixture(scope="module")
-def rie(peer: Peer, aws: str, control: Any) -> Iterator[Rie]:
+def rie(peer: Peer, around: Stage, control: Any) -> Iterator[Rie]:
     names = {"ENDPOINT": "openclip", "JOBS_ENDPOINT": "queue", "JOBS_BUCKET": BUCKET}
-    with Rie("proxy.entry.handler", **environment(peer, aws), **names) as found:
+    with Rie("proxy.entry.handler", **environment(peer, around), **names) as found:
         yield found
 
 
@@ -181,10 +189,10 @@ def test_an_answer_too_large_for_lambda_is_refused_in_words(rie: Rie) -> None:
 
 
 def test_an_endpoint_scaled_to_zero_and_the_metrics_it_leaves(
-    peer: Peer, aws: str, control: Any
+    peer: Peer, around: Stage, control: Any
 ) -> None:
     names = {"ENDPOINT": "scaled", "INFERENCE_COMPONENT": "component"}
-    with Rie("proxy.entry.handler", **environment(peer, aws), **names) as rie:
+    with Rie("proxy.entry.handler", **environment(peer, around), **names) as rie:
         found = ask(rie, rest("POST", "/embeddings", {"text": TEXT}))
         error(found, 503, "scaled_to_zero")
         assert found["headers"]["retry-after"] == "60"
@@ -201,9 +209,9 @@ def test_an_endpoint_scaled_to_zero_and_the_metrics_it_leaves(
     assert TEXT not in "\n".join(rie.stdout)
 
 
-def test_a_deployment_for_jobs_only(peer: Peer, aws: str, control: Any) -> None:
+def test_a_deployment_for_jobs_only(peer: Peer, around: Stage, control: Any) -> None:
     names = {"JOBS_ENDPOINT": "queue", "JOBS_BUCKET": BUCKET}
-    with Rie("proxy.entry.handler", **environment(peer, aws), **names) as rie:
+    with Rie("proxy.entry.handler", **environment(peer, around), **names) as rie:
         found = error(ask(rie, rest("POST", "/embeddings", {"text": TEXT})), 409, "jobs_only")
         assert "POST /jobs" in found["message"]
         assert json.loads(ask(rie, rest("GET", "/health"))["body"])["status"] == "ok"
