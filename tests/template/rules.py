@@ -21,11 +21,24 @@ NO_RESOURCE = {
 
 _JOBS = r"arn:aws:s3:::\$\{JobsBucket\}/(in|jobs|out|failed)/\*"
 
+_TRANSFORM_LOGS = "arn:aws:logs:us-east-1:111122223333:log-group:/aws/sagemaker/TransformJobs"
 NARROW = {
     "lambda:InvokeFunction": r"\$\{\w+\.Arn\}:\*",  # the versions of one function
     "s3:GetObject": rf"arn:aws:s3:::[a-z0-9.-]+(/[a-z0-9.-]+)?/\*|{_JOBS}",  # bucket or prefix
     "s3:PutObject": rf"arn:aws:s3:::[a-z0-9.-]+/[a-z0-9.-]+/\*|{_JOBS}",  # of one prefix
     "s3:AbortMultipartUpload": rf"arn:aws:s3:::[a-z0-9.-]+/[a-z0-9.-]+/\*|{_JOBS}",
+    "logs:CreateLogStream": rf"{_TRANSFORM_LOGS}:log-stream:[a-z0-9-]+-\*",  # of one kind of job
+    "logs:PutLogEvents": rf"{_TRANSFORM_LOGS}:log-stream:[a-z0-9-]+-\*",
+    "logs:DescribeLogStreams": rf"{_TRANSFORM_LOGS}:\*",
+    **dict.fromkeys(
+        (
+            "sagemaker:AddTags",
+            "sagemaker:CreateTransformJob",
+            "sagemaker:DescribeTransformJob",
+            "sagemaker:StopTransformJob",
+        ),
+        r"arn:aws:sagemaker:us-east-1:111122223333:transform-job/[a-z0-9-]+-\*",
+    ),
 }
 """Wildcards at the end of one resource's own ARN."""
 
@@ -94,22 +107,23 @@ def iam_wildcards(template: Template) -> Found:
     ]
     policies = [
         *of_type(template, "AWS::IAM::Policy"),
+        *of_type(template, "AWS::IAM::ManagedPolicy"),
         *((n, p) for n, r in of_type(template, "AWS::IAM::Role") for p in r.get("Policies", [])),
     ]
     for name, policy in policies:
-        for statement in _list(policy["PolicyDocument"]["Statement"]):
+        for statement in as_list(policy["PolicyDocument"]["Statement"]):
             found += [f"{name}: {problem}" for problem in _wide(statement)]
     return found
 
 
 def _wide(statement: dict[str, Any]) -> Iterator[str]:
-    actions = _list(statement["Action"])
+    actions = as_list(statement["Action"])
     yield from (f"action {action}" for action in actions if "*" in action)
     if "cloudwatch:PutMetricData" in actions and "cloudwatch:namespace" not in str(
         statement.get("Condition")
     ):
         yield "cloudwatch:PutMetricData in every namespace"
-    for resource in _list(statement["Resource"]):
+    for resource in as_list(statement["Resource"]):
         text = resource.get("Fn::Sub", "") if isinstance(resource, dict) else resource
         if text == "*" and set(actions) <= NO_RESOURCE:
             continue
@@ -177,7 +191,7 @@ def _snapstart(function: dict[str, Any]) -> bool:
     return bool(function.get("SnapStart", {}).get("ApplyOn") == "PublishedVersions")
 
 
-def _list(node: Any) -> list[Any]:
+def as_list(node: Any) -> list[Any]:
     return node if isinstance(node, list) else [node]
 
 
@@ -195,7 +209,7 @@ def values_of(node: Any, key: str) -> Iterator[Any]:
 def references(node: Any) -> Iterator[str]:
     for function in ("Ref", "Fn::GetAtt", "Fn::Sub", "DependsOn"):
         for argument in values_of(node, function):
-            for text in _list(argument):
+            for text in as_list(argument):
                 if function == "Fn::Sub" and isinstance(text, str):
                     yield from re.findall(r"\$\{(\w+)", text)
                 elif isinstance(text, str):

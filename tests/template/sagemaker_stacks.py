@@ -1,4 +1,4 @@
-"""infra/sagemaker.yaml as written, and resolved for sets of parameters that together use all of it."""
+"""infra/sagemaker.yaml as written, and resolved for sets of parameters that use all of it."""
 
 import functools
 from typing import Any
