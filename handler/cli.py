@@ -96,7 +96,10 @@ def transform_command(
     name: Annotated[str, typer.Option(help="name of the job; made of the time if left out")] = "",
     instance_type: Annotated[str, typer.Option(help="machine")] = "ml.g5.xlarge",
     instances: Annotated[int, typer.Option(min=1, help="machines; one object is one's")] = 1,
-    payload_mb: Annotated[int, typer.Option(help="lines sent at once, MB")] = 6,
+    payload_mb: Annotated[int, typer.Option(help="most that is sent at once, MB")] = 6,
+    many_lines: Annotated[
+        bool, typer.Option("--many-lines", help="as many as fit: pictures")
+    ] = False,
     concurrency: Annotated[int, typer.Option(min=0, help="0: as the container says")] = 0,
     kms_key: Annotated[str, typer.Option(help="key that encrypts the vectors")] = "",
     env: Annotated[list[str] | None, typer.Option(help="NAME=VALUE for the container")] = None,
@@ -117,6 +120,7 @@ def transform_command(
         instances=instances,
         payload_mb=payload_mb,
         concurrency=concurrency,
+        many_lines=many_lines,
         kms_key=kms_key,
         environment=_pairs("--env", env or []),
         tags=_pairs("--tag", tag or []),

@@ -72,21 +72,21 @@ class ForwardedPaths:
         self._app: Final = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request; all the others pass unchanged."""
-        if scope["type"] != "http" or scope["path"] != INVOCATIONS:
+        """Serve one request; all that tell nothing of that kind pass unchanged."""
+        forwarded = None
+        if scope["type"] == "http" and scope["path"] == INVOCATIONS:
+            forwarded = read_forwarded(Headers(scope=scope).get(HEADER, ""))
+        if forwarded is None:
             await self._app(scope, receive, send)
             return
-        forwarded = read_forwarded(Headers(scope=scope).get(HEADER, ""))
 
         async def send_attributes(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                if attributes := write_returned(headers.items()):
-                    headers[HEADER] = attributes
+                headers[HEADER] = write_returned(headers.items())
             await send(message)
 
-        inner = scope if forwarded is None else _rerouted(scope, forwarded)
-        await self._app(inner, receive, send_attributes)
+        await self._app(_rerouted(scope, forwarded), receive, send_attributes)
 
 
 def _rerouted(scope: Scope, forwarded: Forwarded) -> Scope:

@@ -1,7 +1,7 @@
 """Batch transform: JSON lines in S3 become vectors in S3, by a SageMaker model of this image.
 
-SageMaker splits the objects into lines, posts as many at once as fit into a payload to /invocations
-and writes one line for each back, to OUTPUT/<name of the input object>.out.
+SageMaker splits the objects into lines, posts them to /invocations one by one (or as many as fit
+into a payload) and writes one line for each back, to OUTPUT/<name of the input object>.out.
 """
 
 import re
@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from handler.errors import SetupError
 
-MEGABYTE: Final = 1024 * 1024
 MAX_PAYLOAD_MB: Final = 100
 """Of one payload, and of all that are under way at once (CreateTransformJob, MaxPayloadInMB)."""
+MAX_VARIABLES: Final = 16
 KIND: Final = "application/jsonlines"
 GPU_AMI: Final = "al2-ami-sagemaker-batch-gpu-535"
 """The newest driver batch transform has: CUDA 12.2, so torch's wheels must be those of CUDA 12."""
@@ -25,7 +25,11 @@ _ENDED: Final = ("Completed", "Failed", "Stopped")
 
 @dataclass(frozen=True)
 class Transform:
-    """One job as it is wanted; `concurrency` 0 leaves it to GET /execution-parameters."""
+    """One job as it is wanted; `concurrency` 0 leaves it to GET /execution-parameters.
+
+    `many_lines` sends as many lines at once as fit. It suits pictures; short texts answer with
+    hundreds of times their size, past what one answer may have.
+    """
 
     name: str
     model: str
@@ -35,6 +39,7 @@ class Transform:
     instances: int = 1
     payload_mb: int = 6
     concurrency: int = 0
+    many_lines: bool = False
     kms_key: str = ""
     environment: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
@@ -55,14 +60,12 @@ class Transform:
             resources["TransformAmiVersion"] = GPU_AMI
         if self.kms_key:
             output["KmsKeyId"] = self.kms_key
-        limit = {"MAX_BODY_BYTES": str(self.payload_mb * MEGABYTE)}
         call: dict[str, Any] = {
             "TransformJobName": self.name,
             "ModelName": self.model,
-            "BatchStrategy": "MultiRecord",
+            "BatchStrategy": "MultiRecord" if self.many_lines else "SingleRecord",
             "MaxPayloadInMB": self.payload_mb,
             "ModelClientConfig": {"InvocationsTimeoutInSeconds": 600, "InvocationsMaxRetries": 1},
-            "Environment": limit | self.environment,
             "TransformInput": {
                 "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": self.source}},
                 "ContentType": KIND,
@@ -71,6 +74,8 @@ class Transform:
             "TransformOutput": output,
             "TransformResources": resources,
         }
+        if self.environment:
+            call["Environment"] = self.environment
         if self.concurrency:
             call["MaxConcurrentTransforms"] = self.concurrency
         if self.tags:
@@ -91,8 +96,8 @@ class Transform:
                 f"--concurrency {self.concurrency} times --payload-mb {self.payload_mb} is "
                 f"{self.payload_mb * self.concurrency} MB; SageMaker allows {MAX_PAYLOAD_MB}"
             )
-        if len(self.environment) > 15:
-            raise SetupError("--env: SageMaker takes 16 variables, one of which is set already")
+        if len(self.environment) > MAX_VARIABLES:
+            raise SetupError(f"--env: SageMaker takes {MAX_VARIABLES} variables")
 
 
 def client() -> Any:

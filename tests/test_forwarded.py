@@ -13,12 +13,12 @@ from handler.forwarded import (
     HEADER,
     LIMIT,
     Forwarded,
-    ForwardedPaths,
     read_forwarded,
     write_returned,
 )
 from handler.frame import Record
 from handler.routes import EMBEDDING_PATHS
+from handler.sagemaker import add_sagemaker
 from handler.settings import Settings
 from tools.docker_engine import ROOT
 
@@ -27,7 +27,8 @@ from tools.docker_engine import ROOT
 def endpoint(embedder: Embedder, settings: Settings, records: list[Record]) -> Iterator[TestClient]:
     """The app as the endpoint's container serves it."""
     app = create_app(lambda: embedder, settings, records.append)
-    with TestClient(ForwardedPaths(app)) as found:
+    add_sagemaker(app, settings)
+    with TestClient(app) as found:
         yield found
 
 
@@ -106,3 +107,4 @@ def test_without_the_header_the_bodys_shape_decides(endpoint: TestClient) -> Non
     found = endpoint.post("/invocations", json={"text": "red"}, headers={HEADER: "trace=9"})
     assert found.status_code == 200
     assert len(found.json()["embeddings"]) == 1
+    assert found.headers[HEADER] == "trace=9"

@@ -78,7 +78,7 @@ def sagemaker(*statuses: str) -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
 def test_the_call_as_it_is_sent() -> None:
     options = ["--name=mine", "--payload-mb=20", "--concurrency=5", "--env=PRECISION=f16"]
-    more = ["--tag=project=shop", "--kms-key=alias/mine", "--instances=2"]
+    more = ["--tag=project=shop", "--kms-key=alias/mine", "--instances=2", "--many-lines"]
     with sagemaker("Completed") as (url, calls):
         result = run(*options, *more, AWS_ENDPOINT_URL=url)
     assert result.returncode == 0, result.stderr
@@ -92,7 +92,7 @@ def test_the_call_as_it_is_sent() -> None:
             "MaxPayloadInMB": 20,
             "MaxConcurrentTransforms": 5,
             "ModelClientConfig": {"InvocationsTimeoutInSeconds": 600, "InvocationsMaxRetries": 1},
-            "Environment": {"MAX_BODY_BYTES": "20971520", "PRECISION": "f16"},
+            "Environment": {"PRECISION": "f16"},
             "TransformInput": {
                 "DataSource": {
                     "S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://texts/in"}
@@ -163,7 +163,7 @@ def test_moto_knows_the_job_afterwards() -> None:
     finally:
         server.stop()
     assert job["TransformInput"]["SplitType"] == "Line"
-    assert job["BatchStrategy"] == "MultiRecord"
+    assert job["BatchStrategy"] == "SingleRecord"
     assert job["TransformOutput"]["AssembleWith"] == "Line"
 
 
@@ -193,7 +193,7 @@ def test_no_driver_is_asked_for_without_a_gpu() -> None:
         ({"name": "-"}, "--name -: give 1 to 63 letters"),
         ({"payload_mb": 101}, "--payload-mb 101: give 1 to 100"),
         ({"payload_mb": 20, "concurrency": 6}, "is 120 MB; SageMaker allows 100"),
-        ({"environment": {str(n): "" for n in range(16)}}, "--env: SageMaker takes 16"),
+        ({"environment": {str(n): "" for n in range(17)}}, "--env: SageMaker takes 16"),
     ],
 )
 def test_what_sagemaker_would_refuse_is_refused_here(wrong: dict[str, Any], sentence: str) -> None:

@@ -91,7 +91,7 @@ class Engine:
     def container(
         self, image: str, port: int, *options: str, command: str = ""
     ) -> Iterator[tuple[str, httpx.Client]]:
-        """Run an image, with a command if given; yield its id and a client of the port published."""
+        """Run an image, with a command if given; yield its id and a client of its port."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             host_port = probe.getsockname()[1]

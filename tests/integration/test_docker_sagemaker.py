@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -145,7 +146,6 @@ def test_without_a_gpu_it_says_so(engine: Engine, image: str) -> None:
     assert "Traceback" not in found
 
 
-# ---- what the server does for SageMaker --------------------------------------------------------------
 def test_a_path_that_came_through_sagemaker(served: httpx.Client) -> None:
     body = {"queries": [{"text": "a red circle"}], "candidates": [{"text": "red"}]}
     found = served.post("/invocations", json=body, headers={HEADER: "path=/rank;id=mine"})
@@ -163,7 +163,7 @@ def test_batch_transform_is_told_what_fits(engine: Engine, image: str) -> None:
     with serving(engine, image, "-e=SAGEMAKER_BATCH=true") as (_, client):
         found = client.get("/execution-parameters").json()
         assert sorted(found) == ["BatchStrategy", "MaxConcurrentTransforms", "MaxPayloadInMB"]
-        assert found["BatchStrategy"] == "MultiRecord"
+        assert found["BatchStrategy"] in ("SINGLE_RECORD", "MULTI_RECORD")
         assert found["MaxConcurrentTransforms"] * found["MaxPayloadInMB"] <= 100
         lines = b'{"text": "a red circle"}\n{"text": "a blue square"}\n'
         kind = {"content-type": "application/jsonlines", "accept": "application/jsonlines"}
@@ -173,13 +173,16 @@ def test_batch_transform_is_told_what_fits(engine: Engine, image: str) -> None:
         assert len(vectors) == 2
 
 
-def test_a_bundle_in_the_model_folder_replaces_the_images(engine: Engine, image: str) -> None:
-    bundle = "/opt/ml/model"
-    with serving(
-        engine,
-        image,
-        f"-v={ROOT / 'models' / 'shapes-tiny'}:{bundle}:ro",
-        f"-e=MODEL_DIR={bundle}",
-        "-e=MODEL_ID=Mine",
-    ) as (_, client):
+def test_an_archive_replaces_the_images_model(engine: Engine, image: str, tmp_path: Path) -> None:
+    shipped = ROOT / "handler" / "bundles" / "shapes-tiny"
+    engine.run("create", "--name=openclip-bundle", image)
+    try:
+        engine.run("cp", "openclip-bundle:/opt/bundle", str(tmp_path / "model"))
+    finally:
+        engine.run("rm", "openclip-bundle")
+    manifest = tmp_path / "model" / "manifest.json"
+    told = json.loads(manifest.read_text())
+    assert told["model_id"] == json.loads((shipped / "manifest.json").read_text())["model_id"]
+    manifest.write_text(json.dumps(told | {"model_id": "Mine"}))
+    with serving(engine, image, f"-v={tmp_path / 'model'}:/opt/ml/model:ro") as (_, client):
         assert client.get("/").json()["model"] == "Mine"

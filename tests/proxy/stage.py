@@ -13,7 +13,7 @@ from moto.server import ThreadedMotoServer
 
 from handler.app import create_app
 from handler.embedder import Embedder
-from handler.forwarded import ForwardedPaths
+from handler.sagemaker import add_sagemaker
 from handler.settings import Settings
 
 BUCKET = "jobs"
@@ -33,7 +33,8 @@ class Stage:
 def stage(embedder: Embedder, settings: Settings) -> Iterator[Stage]:
     """Serve the app as the endpoint's container does, and moto's AWS with one bucket."""
     roomy = settings.model_copy(update={"max_items": 10_000})
-    app = ForwardedPaths(create_app(lambda: embedder, roomy, lambda record: None))
+    app = create_app(lambda: embedder, roomy, lambda record: None)
+    add_sagemaker(app, roomy)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -1,4 +1,4 @@
-"""Each rule for SageMaker catches the change it exists for; test_sagemaker.py runs them all."""
+"""Each rule for SageMaker catches the change it exists for; test_sagemaker_stack.py runs them all."""
 
 from collections.abc import Callable
 from copy import deepcopy

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 MAX_BYTES: Final = 6_000_000
 """Lambda ends an answer of more than 6,291,556 bytes, headers included, with an opaque error."""
-_TEXT: Final = ("application/json", "application/x-ndjson", "application/jsonlines", "text/")
+_TEXT: Final = ("application/json", "application/x-jsonlines", "application/x-ndjson", "text/")
 _CORS: Final = {
     "access-control-allow-origin": "*",
     "access-control-expose-headers": "location,retry-after,x-request-id,x-embedding-space,"

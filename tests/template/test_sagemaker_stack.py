@@ -178,7 +178,6 @@ def test_the_image_is_named_by_tag_in_this_account(stacks: dict[str, Template]) 
     assert "ModelDataUrl" not in container
     rest = properties(stacks["rest"], "Model")["PrimaryContainer"]
     assert rest["ModelDataUrl"] == "s3://models/clip/model.tar.gz"
-    assert rest["Environment"]["MODEL_DIR"] == "/opt/ml/model"
 
 
 def test_no_account_is_named() -> None:
