@@ -122,7 +122,7 @@ def test_a_request_in_flight_is_finished_after_sigterm(engine: Engine, image: st
             target=lambda: answers.append(httpx.post(url, json={"text": texts}, timeout=60))
         )
         busy.start()
-        # Accepted when the log has nothing of it yet: the line is written when it is answered.
+        # Long enough to arrive, and far too short on half a CPU to be answered.
         busy.join(0.3)
         assert busy.is_alive()
         engine.run("kill", "--signal=TERM", name)

@@ -15,6 +15,7 @@ from handler.app import create_app
 from handler.embedder import Embedder
 from handler.sagemaker import add_sagemaker
 from handler.settings import Settings
+from tools.docker_engine import ROOT
 
 BUCKET = "jobs"
 KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
@@ -65,3 +66,15 @@ def runtime(url: str, read_timeout: float = 20) -> Any:
     """Return boto3's client of the runtime API at an address."""
     config = Config(read_timeout=read_timeout, retries={"total_max_attempts": 1})
     return boto3.client("sagemaker-runtime", endpoint_url=url, config=config, **KEYS)
+
+
+def environment(runtime_url: str, aws: str) -> dict[str, str]:
+    """Return what the function finds beside its own variables."""
+    return {
+        "PYTHONPATH": str(ROOT / "infra" / "sagemaker_proxy"),
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_ENDPOINT_URL": aws,
+        "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": runtime_url,
+    }

@@ -9,11 +9,11 @@ import boto3
 import pytest
 from event_files import TEXT, event, picture
 from sagemaker_peer import Peer, sagemaker
-from stage import BUCKET, KEYS, Stage, stage
+from stage import BUCKET, KEYS, Stage, environment, stage
 
 from handler.embedder import Embedder
 from handler.settings import Settings
-from tools.rie import ROOT, Rie
+from tools.rie import Rie
 
 PLATFORM_LIMIT = 6_291_556
 
@@ -49,21 +49,10 @@ def peer(around: Stage) -> Iterator[Peer]:
         yield found
 
 
-def environment(peer: Peer, around: Stage) -> dict[str, str]:
-    return {
-        "PYTHONPATH": str(ROOT / "infra" / "sagemaker_proxy"),
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_ENDPOINT_URL": around.aws,
-        "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": peer.url,
-    }
-
-
 @pytest.fixture(scope="module")
 def rie(peer: Peer, around: Stage, control: Any) -> Iterator[Rie]:
     names = {"ENDPOINT": "openclip", "JOBS_ENDPOINT": "queue", "JOBS_BUCKET": BUCKET}
-    with Rie("proxy.entry.handler", **environment(peer, around), **names) as found:
+    with Rie("proxy.entry.handler", **environment(peer.url, around.aws), **names) as found:
         yield found
 
 
@@ -192,7 +181,7 @@ def test_an_endpoint_scaled_to_zero_and_the_metrics_it_leaves(
     peer: Peer, around: Stage, control: Any
 ) -> None:
     names = {"ENDPOINT": "scaled", "INFERENCE_COMPONENT": "component"}
-    with Rie("proxy.entry.handler", **environment(peer, around), **names) as rie:
+    with Rie("proxy.entry.handler", **environment(peer.url, around.aws), **names) as rie:
         found = ask(rie, rest("POST", "/embeddings", {"text": TEXT}))
         error(found, 503, "scaled_to_zero")
         assert found["headers"]["retry-after"] == "60"
@@ -211,7 +200,7 @@ def test_an_endpoint_scaled_to_zero_and_the_metrics_it_leaves(
 
 def test_a_deployment_for_jobs_only(peer: Peer, around: Stage, control: Any) -> None:
     names = {"JOBS_ENDPOINT": "queue", "JOBS_BUCKET": BUCKET}
-    with Rie("proxy.entry.handler", **environment(peer, around), **names) as rie:
+    with Rie("proxy.entry.handler", **environment(peer.url, around.aws), **names) as rie:
         found = error(ask(rie, rest("POST", "/embeddings", {"text": TEXT})), 409, "jobs_only")
         assert "POST /jobs" in found["message"]
         assert json.loads(ask(rie, rest("GET", "/health"))["body"])["status"] == "ok"

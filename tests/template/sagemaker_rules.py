@@ -44,6 +44,16 @@ def isolation(template: Template) -> Found:
     return found
 
 
+def variables(template: Template) -> Found:
+    """CloudFormation passes an environment on as it is, and SageMaker wants strings."""
+    return [
+        f"{name}: {variable} is not a string"
+        for name, model in of_type(template, "AWS::SageMaker::Model")
+        for variable, value in model["PrimaryContainer"].get("Environment", {}).items()
+        if not isinstance(value, str)
+    ]
+
+
 def capture(template: Template) -> Found:
     """Nobody's texts and pictures are kept."""
     return [
@@ -160,6 +170,7 @@ def components(template: Template) -> Found:
 ALL = [
     gpu,
     isolation,
+    variables,
     capture,
     startup,
     local_disks,
