@@ -17,7 +17,12 @@ COMBINATIONS: dict[str, Values] = {
     "zero": {"Mode": "components", "MinInstances": "0"},
     "components": {"Mode": "components", "MinInstances": "2", "MaxInstances": "4"},
     "async": {"Mode": "async", "ApiAuth": "iam"},
-    "canary": {"Deployment": "Canary", "ApiAuth": "none", "AccessLogs": "none"},
+    "canary": {
+        "Deployment": "Canary",
+        "MinInstances": "2",
+        "ApiAuth": "none",
+        "AccessLogs": "none",
+    },
     "rest": {
         "ModelBucket": "models",
         "ModelKey": "clip/model.tar.gz",

@@ -41,6 +41,7 @@ def test_every_combination_passes_our_rules(
     ("values", "sentence"),
     [
         ({"MinInstances": "0"}, "Only Mode=components scales to zero"),
+        ({"Deployment": "Canary"}, "Deployment=Canary needs MinInstances of 2 or more"),
         ({"ModelBucket": "models"}, "give both or neither"),
         ({"ModelKey": "model.tar.gz"}, "give both or neither"),
         ({"ImageHosts": "shop.example"}, "set NetworkIsolation=false"),

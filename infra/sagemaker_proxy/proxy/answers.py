@@ -62,15 +62,12 @@ def dumps(value: object) -> bytes:
 
 def to_event(answer: Answer, request_id: str) -> dict[str, Any]:
     """Return what API Gateway wants from a function; text as text, anything else as base64."""
-    if len(answer.body) > MAX_BYTES:
-        answer = Refusal(
-            413,
-            "response_too_large",
-            f"the answer has {len(answer.body)} bytes; ask for fewer vectors, or POST /jobs",
-            limit=MAX_BYTES,
-        ).answer()
-    kind = answer.kind.lower()
-    text = kind.startswith(_TEXT)
+    text = answer.kind.lower().startswith(_TEXT)
+    size = len(answer.body) if text else (len(answer.body) + 2) // 3 * 4
+    if size > MAX_BYTES:
+        message = f"the answer has {size} bytes; ask for fewer vectors, or POST /jobs"
+        answer = Refusal(413, "response_too_large", message, limit=MAX_BYTES).answer()
+        text = True
     body = (
         answer.body.decode("utf-8", "replace") if text else base64.b64encode(answer.body).decode()
     )

@@ -27,15 +27,17 @@ class Request:
 
     def query_string(self) -> str:
         """Return the query as it would stand in the URL."""
-        return urlencode(self.query)
+        return urlencode(self.query, errors="replace")
 
 
 def request_id(event: dict[str, Any]) -> str:
-    """Return the client's own request id, else API Gateway's."""
+    """Return the client's own request id, else API Gateway's, else a dash."""
     context = event.get("requestContext")
-    own = context.get("requestId", "") if isinstance(context, dict) else ""
-    given = _headers(event).get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else str(own)
+    own = context.get("requestId") if isinstance(context, dict) else None
+    for found in (_headers(event).get("x-request-id"), own):
+        if isinstance(found, str) and _REQUEST_ID.fullmatch(found):
+            return found
+    return "-"
 
 
 def read_request(event: dict[str, Any]) -> Request:
@@ -69,7 +71,13 @@ def _headers(event: dict[str, Any]) -> dict[str, str]:
 def _query(event: dict[str, Any]) -> tuple[tuple[str, str], ...]:
     found = event.get("multiValueQueryStringParameters")
     pairs = found.items() if isinstance(found, dict) else ()
-    return tuple((name, value) for name, values in pairs for value in values)
+    return tuple(
+        (name, value)
+        for name, values in pairs
+        if isinstance(values, list)
+        for value in values
+        if isinstance(value, str)
+    )
 
 
 def _body(event: dict[str, Any]) -> bytes:
