@@ -1,6 +1,8 @@
-"""The console script: `openclip bake | serve | verify | info`."""
+"""The console script: `openclip bake | serve | verify | info | transform`."""
 
+import json
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,6 +86,72 @@ def verify(bundle: Annotated[Path, typer.Argument(help="a baked folder")]) -> No
 def info(bundle: Annotated[Path, typer.Argument(help="a baked folder")]) -> None:
     """Print a bundle's manifest."""
     typer.echo(open_bundle(bundle).manifest.model_dump_json(indent=2, exclude={"files", "sizes"}))
+
+
+@app.command("transform")
+def transform_command(
+    model: Annotated[str, typer.Option(help="name of the SageMaker model")],
+    source: Annotated[str, typer.Option("--input", help="s3:// object or prefix of JSON lines")],
+    target: Annotated[str, typer.Option("--output", help="s3:// prefix for the vectors")],
+    name: Annotated[str, typer.Option(help="name of the job; made of the time if left out")] = "",
+    instance_type: Annotated[str, typer.Option(help="machine")] = "ml.g5.xlarge",
+    instances: Annotated[int, typer.Option(min=1, help="machines; one object is one's")] = 1,
+    payload_mb: Annotated[int, typer.Option(help="most that is sent at once, MB")] = 6,
+    many_lines: Annotated[
+        bool, typer.Option("--many-lines", help="as many as fit: pictures")
+    ] = False,
+    concurrency: Annotated[int, typer.Option(min=0, help="0: as the container says")] = 0,
+    kms_key: Annotated[str, typer.Option(help="key that encrypts the vectors")] = "",
+    env: Annotated[list[str] | None, typer.Option(help="NAME=VALUE for the container")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="KEY=VALUE of the job")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="until the job has ended")] = False,
+    poll: Annotated[float, typer.Option(min=0.01, help="seconds between two looks")] = 10,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the call, make none")] = False,
+) -> None:
+    """Turn JSON lines in S3 into vectors with a SageMaker batch transform job."""
+    from handler import transform
+
+    call = transform.Transform(
+        name=name or time.strftime("openclip-%Y%m%d-%H%M%S", time.gmtime()),
+        model=model,
+        source=source,
+        target=target,
+        instance_type=instance_type,
+        instances=instances,
+        payload_mb=payload_mb,
+        concurrency=concurrency,
+        many_lines=many_lines,
+        kms_key=kms_key,
+        environment=_pairs("--env", env or []),
+        tags=_pairs("--tag", tag or []),
+    ).call()
+    if dry_run:
+        typer.echo(
+            "boto3.client('sagemaker').create_transform_job(**" + json.dumps(call, indent=2) + ")"
+        )
+        return
+    sagemaker = transform.client()
+    typer.echo(transform.start(sagemaker, call))
+    if not wait:
+        return
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    started = time.monotonic()
+    with console.status("starting") as shown:
+
+        def tell(status: str) -> None:
+            shown.update(f"{status}, {time.monotonic() - started:.0f} s")
+
+        transform.wait(sagemaker, call["TransformJobName"], tell, poll)
+    console.print(f"Completed in {time.monotonic() - started:.0f} s")
+
+
+def _pairs(option: str, given: list[str]) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in given]
+    if wrong := [name for name, equals, _ in pairs if not (name and equals)]:
+        raise SetupError(f"{option} {wrong[0]}: write NAME=VALUE")
+    return {name: value for name, _, value in pairs}
 
 
 def main() -> None:

@@ -13,9 +13,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from handler.call import Call
 from handler.embedder import Embedder
 from handler.errors import NotReady
+from handler.forwarded import HEADER, ForwardedPaths
 from handler.settings import Settings
 
-ATTRIBUTES: Final = "x-amzn-sagemaker-custom-attributes"
 _ATTRIBUTES: Final = re.compile(r"[ -~]{1,1024}")
 """At most 1,024 visible ASCII characters (SageMaker Runtime API reference, InvokeEndpoint)."""
 
@@ -29,7 +29,7 @@ MOST_TRANSFORMS: Final = 64
 
 
 def add_sagemaker(app: FastAPI, settings: Settings) -> None:
-    """Add GET /execution-parameters, and echo custom attributes on /invocations."""
+    """Add GET /execution-parameters, and read or echo custom attributes on /invocations."""
     payload = max(min(settings.max_body_bytes // 2**20, TRANSFORM_MB), 1)
     parameters = {
         "MaxConcurrentTransforms": min(TRANSFORM_TOTAL_MB // payload, MOST_TRANSFORMS),
@@ -43,6 +43,7 @@ def add_sagemaker(app: FastAPI, settings: Settings) -> None:
 
     app.add_route("/execution-parameters", execution_parameters, ["GET"])
     app.add_middleware(EchoAttributes)
+    app.add_middleware(ForwardedPaths)
 
 
 class EchoAttributes:
@@ -55,14 +56,14 @@ class EchoAttributes:
         """Serve one request; attributes that are too long or not ASCII are left out."""
         given = ""
         if scope["type"] == "http" and scope["path"] == "/invocations":
-            given = Headers(scope=scope).get(ATTRIBUTES, "")
+            given = Headers(scope=scope).get(HEADER, "")
         if not _ATTRIBUTES.fullmatch(given):
             await self.app(scope, receive, send)
             return
 
         async def send_back(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).setdefault(ATTRIBUTES, given)
+                MutableHeaders(scope=message).setdefault(HEADER, given)
             await send(message)
 
         await self.app(scope, receive, send_back)

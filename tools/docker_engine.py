@@ -88,13 +88,15 @@ class Engine:
         return found
 
     @contextmanager
-    def container(self, image: str, port: int, *options: str) -> Iterator[tuple[str, httpx.Client]]:
-        """Run an image; yield its id and a client of the port it publishes."""
+    def container(
+        self, image: str, port: int, *options: str, command: str = ""
+    ) -> Iterator[tuple[str, httpx.Client]]:
+        """Run an image, with a command if given; yield its id and a client of its port."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             host_port = probe.getsockname()[1]
         identifier = self.run(
-            "run", "-d", "-p", f"127.0.0.1:{host_port}:{port}", *options, image
+            "run", "-d", "-p", f"127.0.0.1:{host_port}:{port}", *options, image, *command.split()
         ).split()[-1]
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{host_port}", timeout=60) as client:

@@ -22,13 +22,13 @@ INVOCATIONS = "/2015-03-31/functions/function/invocations"
 
 
 class Rie:
-    """One function in one execution environment; `variables` are the function's own.
+    """One function in one execution environment; `variables` are its own, `entry` its handler.
 
     The emulator imports the handler at the first invocation. A second invocation while one is in
     progress crashes it, so callers are queued here.
     """
 
-    def __init__(self, **variables: str) -> None:
+    def __init__(self, entry: str = "handler.lambda_entry.handler", **variables: str) -> None:
         self.stdout: list[str] = []
         """Lines the emulator and the function have written so far; complete after `close`."""
         emulator = binary()
@@ -46,7 +46,7 @@ class Rie:
                 sys.executable,
                 "-m",
                 "awslambdaric",
-                "handler.lambda_entry.handler",
+                entry,
             ],
             cwd=self._folder.name,
             env=kept

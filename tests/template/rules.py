@@ -10,12 +10,35 @@ from typing import Any
 
 from sam_cli import Template
 
-NO_RESOURCE = {"xray:PutTraceSegments", "xray:PutTelemetryRecords", "cloudwatch:DescribeAlarms"}
+NO_RESOURCE = {
+    "cloudwatch:DescribeAlarms",
+    "cloudwatch:PutMetricData",
+    "ecr:GetAuthorizationToken",
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
+}
 """Actions granted on "*", since AWS knows no narrower form (DescribeAlarms only reads)."""
 
+_JOBS = r"arn:aws:s3:::\$\{JobsBucket\}/(in|jobs|out|failed)/\*"
+
+_TRANSFORM_LOGS = "arn:aws:logs:us-east-1:111122223333:log-group:/aws/sagemaker/TransformJobs"
 NARROW = {
     "lambda:InvokeFunction": r"\$\{\w+\.Arn\}:\*",  # the versions of one function
-    "s3:GetObject": r"arn:aws:s3:::[a-z0-9.-]+/\*",  # the objects of one bucket
+    "s3:GetObject": rf"arn:aws:s3:::[a-z0-9.-]+(/[a-z0-9.-]+)?/\*|{_JOBS}",  # bucket or prefix
+    "s3:PutObject": rf"arn:aws:s3:::[a-z0-9.-]+/[a-z0-9.-]+/\*|{_JOBS}",  # of one prefix
+    "s3:AbortMultipartUpload": rf"arn:aws:s3:::[a-z0-9.-]+/[a-z0-9.-]+/\*|{_JOBS}",
+    "logs:CreateLogStream": rf"{_TRANSFORM_LOGS}:log-stream:[a-z0-9-]+-\*",  # of one kind of job
+    "logs:PutLogEvents": rf"{_TRANSFORM_LOGS}:log-stream:[a-z0-9-]+-\*",
+    "logs:DescribeLogStreams": rf"{_TRANSFORM_LOGS}:\*",
+    **dict.fromkeys(
+        (
+            "sagemaker:AddTags",
+            "sagemaker:CreateTransformJob",
+            "sagemaker:DescribeTransformJob",
+            "sagemaker:StopTransformJob",
+        ),
+        r"arn:aws:sagemaker:us-east-1:111122223333:transform-job/[a-z0-9-]+-\*",
+    ),
 }
 """Wildcards at the end of one resource's own ARN."""
 
@@ -41,7 +64,7 @@ def snapstart_with_provisioned(template: Template) -> Found:
         for name, function in _functions(template)
         if _snapstart(function)
         for kind in ("AWS::Lambda::Alias", "AWS::Lambda::Version")
-        for _, holder in _of_type(template, kind)
+        for _, holder in of_type(template, kind)
         if holder["FunctionName"] == {"Ref": name} and "ProvisionedConcurrencyConfig" in holder
     ]
 
@@ -64,8 +87,8 @@ def http_api_timeout(template: Template) -> Found:
     timeouts = [
         (name, timeout)
         for kind, key in (("Api", "timeoutInMillis"), ("Integration", "TimeoutInMillis"))
-        for name, properties in _of_type(template, f"AWS::ApiGatewayV2::{kind}")
-        for timeout in _values_of(properties, key)
+        for name, properties in of_type(template, f"AWS::ApiGatewayV2::{kind}")
+        for timeout in values_of(properties, key)
     ]
     return [
         f"{name}: an HTTP API ends requests after 30 s, not {timeout} ms"
@@ -78,24 +101,29 @@ def iam_wildcards(template: Template) -> Found:
     """Exact actions on exact resources, and no AWS policy that is wider."""
     found = [
         f"{name}: the AWS policy {policy} is wider than needed"
-        for name, role in _of_type(template, "AWS::IAM::Role")
+        for name, role in of_type(template, "AWS::IAM::Role")
         for policy in role.get("ManagedPolicyArns", [])
         if policy not in MANAGED
     ]
     policies = [
-        *_of_type(template, "AWS::IAM::Policy"),
-        *((n, p) for n, r in _of_type(template, "AWS::IAM::Role") for p in r.get("Policies", [])),
+        *of_type(template, "AWS::IAM::Policy"),
+        *of_type(template, "AWS::IAM::ManagedPolicy"),
+        *((n, p) for n, r in of_type(template, "AWS::IAM::Role") for p in r.get("Policies", [])),
     ]
     for name, policy in policies:
-        for statement in _list(policy["PolicyDocument"]["Statement"]):
+        for statement in as_list(policy["PolicyDocument"]["Statement"]):
             found += [f"{name}: {problem}" for problem in _wide(statement)]
     return found
 
 
 def _wide(statement: dict[str, Any]) -> Iterator[str]:
-    actions = _list(statement["Action"])
+    actions = as_list(statement["Action"])
     yield from (f"action {action}" for action in actions if "*" in action)
-    for resource in _list(statement["Resource"]):
+    if "cloudwatch:PutMetricData" in actions and "cloudwatch:namespace" not in str(
+        statement.get("Condition")
+    ):
+        yield "cloudwatch:PutMetricData in every namespace"
+    for resource in as_list(statement["Resource"]):
         text = resource.get("Fn::Sub", "") if isinstance(resource, dict) else resource
         if text == "*" and set(actions) <= NO_RESOURCE:
             continue
@@ -107,10 +135,10 @@ def _wide(statement: dict[str, Any]) -> Iterator[str]:
 def public_url(template: Template) -> Found:
     """A public Function URL needs two permissions, and nothing else is open to everyone."""
     found = []
-    for name, url in _of_type(template, "AWS::Lambda::Url"):
+    for name, url in of_type(template, "AWS::Lambda::Url"):
         granted = {
             permission["Action"]
-            for _, permission in _of_type(template, "AWS::Lambda::Permission")
+            for _, permission in of_type(template, "AWS::Lambda::Permission")
             if permission["Principal"] == "*"
         }
         needed = {"lambda:InvokeFunctionUrl", "lambda:InvokeFunction"}
@@ -119,7 +147,7 @@ def public_url(template: Template) -> Found:
             found.append(f"{name}: a public Function URL also needs {missing}")
         if url["AuthType"] != "NONE" and granted:
             found.append(f"{name}: asks for signatures, yet everyone may invoke the function")
-    for name, permission in _of_type(template, "AWS::Lambda::Permission"):
+    for name, permission in of_type(template, "AWS::Lambda::Permission"):
         via_url = permission.get("InvokedViaFunctionUrl") or permission.get("FunctionUrlAuthType")
         if permission["Principal"] == "*" and not via_url:
             found.append(f"{name}: everyone may invoke the function, not only through its URL")
@@ -131,7 +159,7 @@ def public_url(template: Template) -> Found:
 def circles(template: Template) -> Found:
     """No resource may wait for itself; an alias waits for its deployment group's alarms too."""
     resources = template["Resources"]
-    waits = {name: set(_references(entry)) & resources.keys() for name, entry in resources.items()}
+    waits = {name: set(references(entry)) & resources.keys() for name, entry in resources.items()}
     while free := [name for name, needed in waits.items() if not needed & waits.keys()]:
         for name in free:
             del waits[name]
@@ -149,39 +177,39 @@ ALL = [
 ]
 
 
-def _of_type(template: Template, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def of_type(template: Template, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for name, resource in template["Resources"].items():
         if resource["Type"] == kind:
             yield name, resource.get("Properties", {})
 
 
 def _functions(template: Template) -> Iterator[tuple[str, dict[str, Any]]]:
-    return _of_type(template, "AWS::Lambda::Function")
+    return of_type(template, "AWS::Lambda::Function")
 
 
 def _snapstart(function: dict[str, Any]) -> bool:
     return bool(function.get("SnapStart", {}).get("ApplyOn") == "PublishedVersions")
 
 
-def _list(node: Any) -> list[Any]:
+def as_list(node: Any) -> list[Any]:
     return node if isinstance(node, list) else [node]
 
 
-def _values_of(node: Any, key: str) -> Iterator[Any]:
+def values_of(node: Any, key: str) -> Iterator[Any]:
     if isinstance(node, dict):
         for name, value in node.items():
             if name == key:
                 yield value
-            yield from _values_of(value, key)
+            yield from values_of(value, key)
     elif isinstance(node, list):
         for item in node:
-            yield from _values_of(item, key)
+            yield from values_of(item, key)
 
 
-def _references(node: Any) -> Iterator[str]:
+def references(node: Any) -> Iterator[str]:
     for function in ("Ref", "Fn::GetAtt", "Fn::Sub", "DependsOn"):
-        for argument in _values_of(node, function):
-            for text in _list(argument):
+        for argument in values_of(node, function):
+            for text in as_list(argument):
                 if function == "Fn::Sub" and isinstance(text, str):
                     yield from re.findall(r"\$\{(\w+)", text)
                 elif isinstance(text, str):

@@ -102,6 +102,16 @@ BROKEN: list[tuple[Callable[[Template], list[str]], dict[str, Any], str]] = [
         "Role: the AWS policy arn:aws:iam::aws:policy/AmazonS3FullAccess is wider than needed",
     ),
     (
+        rules.iam_wildcards,
+        {"Role": role("cloudwatch:PutMetricData", "*")},
+        "Role: cloudwatch:PutMetricData in every namespace",
+    ),
+    (
+        rules.iam_wildcards,
+        {"Role": role("s3:PutObject", {"Fn::Sub": "arn:aws:s3:::${JobsBucket}/*"})},
+        "Role: s3:PutObject on arn:aws:s3:::${JobsBucket}/*",
+    ),
+    (
         rules.public_url,
         {"Url": PUBLIC_URL, "One": permission("InvokeFunctionUrl", FunctionUrlAuthType="NONE")},
         "Url: a public Function URL also needs lambda:InvokeFunction",
