@@ -14,6 +14,7 @@ import orjson
 from mangum import Mangum
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from handler.direct import wrap
 from handler.errors import MalformedBody, PayloadTooLarge, ServiceError
 from handler.settings import Settings
 
@@ -64,7 +65,7 @@ class Dispatcher:
         if not isinstance(event, dict):
             raise MalformedBody("the event is not a JSON object", code="malformed_event")
         if kind == "direct":
-            event = _wrapped(event)
+            event = wrap(event)
         clean = dict(event)
         clean["body"] = _body(event)
         clean["isBase64Encoded"] = False
@@ -147,29 +148,6 @@ def _without_stage(path: str, context: dict[str, Any]) -> tuple[str, str]:
         return path, ""
     stripped = strip_prefix(path, stage)
     return stripped, "" if stripped == path else f"/{stage}"
-
-
-def _wrapped(event: dict[str, Any]) -> dict[str, Any]:
-    """Put a bare native request into the event it would have arrived in over HTTP."""
-    if not {"text", "image"} & event.keys():
-        raise MalformedBody(
-            "the event is neither HTTP (API Gateway, Function URL, ALB) nor a native request "
-            'such as {"text": "red sofa"}',
-            code="malformed_event",
-        )
-    try:
-        body = orjson.dumps(event)
-    except (orjson.JSONEncodeError, RecursionError):
-        raise MalformedBody(
-            "the event holds what JSON cannot: text that is not Unicode, a number over 64 bits, "
-            "or more than 250 levels",
-            code="invalid_json",
-        ) from None
-    return {
-        "requestContext": {"http": {"method": "POST", "path": "/embeddings", "sourceIp": ""}},
-        "headers": {"content-type": "application/json"},
-        "body": body,
-    }
 
 
 def _body(event: dict[str, Any]) -> bytes:

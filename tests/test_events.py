@@ -1,6 +1,7 @@
 """Every front door AWS has, in its own event format, leads to the same vectors."""
 
 import base64
+import io
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -231,3 +232,32 @@ def test_answers_are_what_lambda_can_send(dispatch: Call) -> None:
     for name in event_files.names():
         answer = dispatch(event(name))
         assert json.loads(json.dumps(answer, allow_nan=False)) == answer
+
+
+@pytest.mark.parametrize(
+    ("request_", "key"),
+    [
+        ({"items": [{"text": TEXT}]}, "embeddings"),
+        ({"input": TEXT, "model": "any"}, "data"),
+        ({"inputText": TEXT}, "embedding"),
+        ({"queries": [{"text": TEXT}], "candidates": [{"text": TEXT}]}, "probabilities"),
+        ({"image": base64.b64encode(PICTURE).decode(), "labels": ["a", "b"]}, "best"),
+    ],
+)
+def test_a_bare_request_of_each_contract(
+    dispatch: Call, request_: dict[str, Any], key: str
+) -> None:
+    assert key in body(dispatch(request_))
+    wrong = dispatch(request_ | {name: 5 for name in request_ if name not in ("model", "image")})
+    assert wrong["statusCode"] in (400, 422)
+
+
+def test_vectors_as_a_file_through_a_gateway(dispatch: Call) -> None:
+    asked = event("rest_text")
+    asked["headers"] = asked.get("headers", {}) | {"Accept": "application/x-npy"}
+    asked.pop("multiValueHeaders", None)
+    answer = dispatch(asked)
+    assert answer["isBase64Encoded"] is True
+    found = np.load(io.BytesIO(base64.b64decode(answer["body"])))
+    plain = np.array(body(dispatch(event("rest_text")))["embeddings"], np.float32)
+    np.testing.assert_array_equal(found, plain)
