@@ -22,7 +22,7 @@ from handler.settings import Settings
 
 log = logging.getLogger("openclip")
 
-CPU_BATCH: Final = 32
+CPU_BATCH: Final = 16
 GPU_BATCH: Final = 64
 """MAX_BATCH of a server where none is set (docs/batching.md has the measurements)."""
 

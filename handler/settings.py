@@ -102,7 +102,7 @@ class Settings(BaseModel):
         ge=0,
         le=4096,
         description="rows of several requests run together; 0: no batching. Unset: on a server 64 "
-        "on a GPU and 32 on a CPU, 0 elsewhere",
+        "on a GPU and 16 on a CPU, 0 elsewhere",
     )
     batch_wait_ms: float = Field(
         3.0,

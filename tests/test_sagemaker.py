@@ -137,7 +137,7 @@ def test_lines_share_runs_of_the_engine(client: httpx.Client) -> None:
     body = "\n".join(json.dumps({"text": text}) for text in TEXTS)
     answer = invoke(client, body.encode(), "application/jsonlines")
     assert len(answer.content.splitlines()) == len(TEXTS)
-    assert runs() - before == len(TEXTS) / 32
+    assert runs() - before == len(TEXTS) / 16
 
 
 def test_lines_beyond_the_limits(client: httpx.Client) -> None:

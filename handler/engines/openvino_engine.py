@@ -56,6 +56,7 @@ class OpenVinoEngine:
             raise SetupError("PRECISION=bf16 needs a CPU with bf16 instructions; use PRECISION=f32")
         spec = bundle.manifest.text
         self._spec: Final = spec
+        self._dim: Final = bundle.manifest.dim
         self._table: NDArray[np.float16] | None = None
         if spec.inputs == "embeddings" and towers != "image":
             self._table = np.load(bundle.file("token_embedding.npy"), mmap_mode="r")
@@ -81,19 +82,24 @@ class OpenVinoEngine:
         table = self._table
         if table is None:
             return _in_batches(TEXT_BATCH, len(tokens), lambda part: tower.run(tokens[part]))
-        order = np.argsort(index, kind="stable")  # texts of like length share a batch
-        tokens, index = tokens[order], index[order]
-
-        def run(part: slice) -> NDArray[np.float32]:
-            length = tokens.shape[1]
-            if self._spec.trim:
-                needed = int(index[part].max()) + 1
-                length = min(-(-needed // LENGTH_STEP) * LENGTH_STEP, length)
-            return tower.run(table[tokens[part, :length]].astype(np.float32), index[part])
-
-        vectors = _in_batches(TEXT_BATCH, len(tokens), run)
-        out = np.empty_like(vectors)
-        out[order] = vectors
+        if not self._spec.trim:
+            return _in_batches(
+                TEXT_BATCH,
+                len(tokens),
+                lambda part: tower.run(table[tokens[part]].astype(np.float32), index[part]),
+            )
+        # Eight tokens of padding cost as much as a run of its own does, whatever its size: only
+        # texts that are rounded to the same length share one.
+        lengths = np.minimum(-(-(index + 1) // LENGTH_STEP) * LENGTH_STEP, tokens.shape[1])
+        out = np.empty((len(tokens), self._dim), np.float32)
+        for length in np.unique(lengths):
+            rows = np.flatnonzero(lengths == length)
+            embedded = table[tokens[rows, :length]].astype(np.float32)
+            out[rows] = _in_batches(
+                TEXT_BATCH,
+                len(rows),
+                lambda part, e=embedded, r=rows: tower.run(e[part], index[r][part]),
+            )
         return out
 
     def encode_image(self, pixel_values: NDArray[np.float32], call: Call) -> NDArray[np.float32]:
