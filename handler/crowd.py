@@ -28,17 +28,18 @@ class Crowd:
         wanted = 3 * (settings.max_batch or 0)
         self._threads: Final = anyio.CapacityLimiter(min(max(wanted, FEWEST_THREADS), MOST_THREADS))
         self._inside = 0
+        self._bytes = 0
 
     async def answer(self, request: Request, path: str, service: Service, record: Record) -> Answer:
         """Answer a request unless its client leaves before.
 
         Raises:
-            Overloaded: MAX_QUEUE requests are being answered.
+            Overloaded: MAX_QUEUE requests, or MAX_QUEUE_BYTES of them, are being answered.
             ClientDisconnect: the client has gone, so that nobody reads the answer.
         """
-        if self._inside >= self._settings.max_queue:
-            raise overloaded(self._settings.max_queue, 1)
+        size = self._admit(request)
         self._inside += 1
+        self._bytes += size
         try:
             arrived = await read_request(request, self._settings)
             leaving = asyncio.create_task(_watch(request, record.call))
@@ -50,9 +51,22 @@ class Crowd:
                 leaving.cancel()
         finally:
             self._inside -= 1
+            self._bytes -= size
         if record.call.cancelled.is_set():
             raise ClientDisconnect
         return answer
+
+    def _admit(self, request: Request) -> int:
+        """Return the bytes a request may hold, as far as it says; a lone one is always let in."""
+        limits = self._settings
+        if self._inside >= limits.max_queue:
+            raise overloaded(limits.max_queue, 1)
+        declared = request.headers.get("content-length", "")
+        size = int(declared) if declared.isdecimal() else limits.max_body_bytes
+        size = min(size, limits.max_body_bytes)
+        if self._inside and self._bytes + size > limits.max_queue_bytes:
+            raise overloaded(limits.max_queue_bytes, 1)
+        return size
 
 
 async def _watch(request: Request, call: Call) -> None:

@@ -33,9 +33,8 @@ served: f32 has the bake's own tolerance; the others lose 8 or 11 bits of mantis
 class Embeddings:
     """Vectors float32 (n, dim), one an item, in the items' order.
 
-    `truncated` and `tokens` say for every item whether its text was cut, and how many token ids of
-    it were read, start and end included (0 for pictures). `errors` has, by position, what was wrong
-    with an item; its row is zero.
+    `truncated` and `tokens`: whether each text was cut, and how many ids of it were read, start and
+    end included (0 for pictures). `errors`: by position, what was wrong; such a row is zero.
     """
 
     vectors: NDArray[np.float32]

@@ -116,6 +116,12 @@ class Settings(BaseModel):
         description="requests, and rows of them waiting for the engine, beyond which new "
         "requests get a 429; needs MAX_BATCH",
     )
+    max_queue_bytes: int = Field(
+        1_000_000_000,
+        ge=1024,
+        description="bodies of requests being answered, bytes together, beyond which new requests "
+        "get a 429; needs MAX_BATCH",
+    )
     request_seconds: float = Field(
         0.0, ge=0, description="time a request may take before it gets a 504; 0: no limit"
     )

@@ -47,6 +47,21 @@ def test_beyond_the_queue_requests_are_refused_and_told_when_to_come_back() -> N
         assert post(client, ["afterwards"]).status_code == 200
 
 
+def test_bodies_that_wait_are_bounded_in_bytes_too() -> None:
+    size = len(json.dumps({"text": LONG}))
+    with server(MAX_QUEUE_BYTES=str(int(2.5 * size)), MAX_BATCH="8") as (_, client):
+        wait_until_ready(client)
+        with ThreadPoolExecutor(16) as pool:
+            answers = list(pool.map(lambda _: post(client, LONG), range(16)))
+        assert {answer.status_code for answer in answers} == {200, 429}
+        refused = next(answer for answer in answers if answer.status_code == 429)
+        assert refused.json()["error"]["limit"] == int(2.5 * size)
+        assert post(client, LONG).status_code == 200
+    with server(MAX_QUEUE_BYTES="1024") as (_, client):
+        wait_until_ready(client)
+        assert post(client, LONG).status_code == 200  # alone, it is nobody's turn but its own
+
+
 def test_an_answer_that_would_be_late_is_a_504() -> None:
     with server(REQUEST_SECONDS="0.3", MAX_BATCH="8") as (_, client):
         wait_until_ready(client)

@@ -44,6 +44,9 @@ def test_a_server_counts_what_it_did() -> None:
     assert value("openclip_request_seconds_count", path="/embeddings") == 2
     for stage in ("decode", "embed", "encode"):
         assert value("openclip_stage_seconds_count", stage=stage) >= 2
+    assert value("openclip_batch_rows_sum", tower="text") == 3 + 1  # and the probe of the start
+    assert value("openclip_batch_rows_sum", tower="image") == 1 + 1
+    assert value("openclip_queue_rows") == 0
     assert "secret" not in text
     assert "made-up" not in text
 
