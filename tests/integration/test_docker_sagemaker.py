@@ -115,17 +115,19 @@ def test_a_body_of_25_megabytes(served: httpx.Client) -> None:
 
 def test_a_request_in_flight_is_finished_after_sigterm(engine: Engine, image: str) -> None:
     texts = [f"text number {number} " * 12 for number in range(256)]
-    with serving(engine, image, "--cpus=0.5") as (name, client):
+    with serving(engine, image, "--cpus=1") as (name, client):
+        engine.run("update", "--cpus=0.1", name)
         answers: list[httpx.Response] = []
         url = f"{client.base_url}/invocations"
         busy = threading.Thread(
             target=lambda: answers.append(httpx.post(url, json={"text": texts}, timeout=60))
         )
         busy.start()
-        # Long enough to arrive, and far too short on half a CPU to be answered.
+        # Long enough to arrive, and far too short on a tenth of a CPU to be answered.
         busy.join(0.3)
         assert busy.is_alive()
         engine.run("kill", "--signal=TERM", name)
+        engine.run("update", "--cpus=1", name)
         busy.join(60)
         assert engine.run("wait", name).strip() == "0"
     assert answers[0].status_code == 200
