@@ -30,6 +30,10 @@ class Call:
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
 
+    def left(self) -> float | None:
+        """Return the seconds to the deadline, 0 if it has passed; None if there is none."""
+        return None if self.deadline is None else max(self.deadline - time.monotonic(), 0.0)
+
     def check(self) -> None:
         """Stop work nobody waits for.
 

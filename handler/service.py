@@ -86,7 +86,7 @@ class Service:
             return known
         sources = self._sources or self._make_sources()
         with call.stage("fetch"):
-            found = sources.fetch([(item.url, item.field) for _, item in remote])
+            found = sources.fetch([(item.url, item.field) for _, item in remote], call)
         out: list[Asked] = list(items)
         for (at, item), data in zip(remote, found, strict=True):
             if isinstance(data, ServiceError) and wanted.options.errors == "fail":

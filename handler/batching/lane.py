@@ -235,6 +235,5 @@ def overloaded(limit: int, seconds: float) -> Overloaded:
 
 
 def _patience(call: Call) -> float:
-    if call.deadline is None:
-        return POLL_SECONDS
-    return min(max(call.deadline - time.monotonic(), 0.0), POLL_SECONDS)
+    left = call.left()
+    return POLL_SECONDS if left is None else min(left, POLL_SECONDS)

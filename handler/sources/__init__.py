@@ -6,9 +6,10 @@ Neither an HTTP client nor boto3 is imported before the first such picture.
 import importlib.util
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
+from handler.call import Call
 from handler.errors import ServiceError, SetupError
 from handler.settings import Settings
 from handler.sources.addresses import Address, is_public, look_up
@@ -52,21 +53,32 @@ class Sources:
         self._web: Web | None = None
         self._bucket: Bucket | None = None
 
-    def fetch(self, urls: Sequence[tuple[str, str]]) -> list[bytes | ServiceError]:
+    def fetch(
+        self, urls: Sequence[tuple[str, str]], call: Call | None = None
+    ) -> list[bytes | ServiceError]:
         """Fetch pictures at the same time, each URL once.
 
         Args:
             urls: (URL, field of the request) pairs.
+            call: the request; once nobody waits for it, nothing more is fetched.
 
         Returns:
             For each pair the file's bytes, or the error that says why there are none.
+
+        Raises:
+            DeadlineExceeded: the request took too long.
         """
+        call = call or Call()
         budget = Budget(_LARGEST_TOGETHER * self._settings.max_image_bytes)
         started = {
-            url: self._pool.submit(self._read, url, budget)
+            url: self._pool.submit(self._read, url, budget, call)
             for url in dict.fromkeys(url for url, _ in urls)
         }
-        found = {url: future.result() for url, future in started.items()}
+        try:
+            found = {url: _awaited(future, call) for url, future in started.items()}
+        finally:
+            for future in started.values():
+                future.cancel()
         results: list[bytes | ServiceError] = []
         for url, field in urls:
             result = found[url]
@@ -77,13 +89,14 @@ class Sources:
         """Start nothing more; fetches under way end by themselves, in FETCH_SECONDS."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _read(self, url: str, budget: Budget) -> bytes | Unfetched:
+    def _read(self, url: str, budget: Budget, call: Call) -> bytes | Unfetched:
+        call.check()
         try:
             if url[:5].lower() == "s3://":
                 place = self._buckets.admit(url)
-                return self._bucket_client().read(place, budget)
+                return self._bucket_client().read(place, budget, call)
             page = self._hosts.admit(url)
-            return self._web_client().read(page, budget)
+            return self._web_client().read(page, budget, call)
         except Unfetched as error:
             return error
 
@@ -113,6 +126,15 @@ class Sources:
                     self._settings.fetch_concurrency,
                 )
             return self._bucket
+
+
+def _awaited(future: "Future[bytes | Unfetched]", call: Call) -> bytes | Unfetched:
+    """Wait for a fetch, which may yet stand in line behind those of other requests."""
+    try:
+        return future.result(call.left())
+    except TimeoutError:
+        call.check()
+        raise
 
 
 def _need(module: str, setting: str, wanted: object) -> None:

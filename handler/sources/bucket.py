@@ -16,6 +16,7 @@ from botocore.exceptions import (
     ResponseStreamingError,
 )
 
+from handler.call import Call
 from handler.sources.allowed import Place
 from handler.sources.limits import Budget, Calls, Deadline, collect
 from handler.sources.refusals import FetchFailed, TooManyBytes
@@ -49,13 +50,14 @@ class Bucket:
         # A session of our own: the default one is shared, and not for several threads.
         self._client: Final[Any] = boto3.session.Session().client("s3", config=config)
 
-    def read(self, place: Place, budget: Budget) -> bytes:
+    def read(self, place: Place, budget: Budget, call: Call) -> bytes:
         """Return the object's bytes.
 
         Raises:
             Unfetched: the fetch failed, or the object is too large.
+            DeadlineExceeded: the request took too long.
         """
-        deadline = Deadline(f"the bucket {place.bucket}", self._seconds)
+        deadline = Deadline(f"the bucket {place.bucket}", self._seconds, call)
         try:
             # The client's time limits are for each packet; a deadline it does not have.
             return self._calls.within(deadline, lambda: self._get(place, budget, deadline))

@@ -6,32 +6,44 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, wait
 from typing import Final, TypeVar
 
+from handler.call import Call
 from handler.sources.refusals import FetchFailed, NothingThere, TooManyBytes, TooManyBytesTogether
 
 T = TypeVar("T")
 
+_SHORTEST: Final = 0.001
+"""Seconds; a time limit of 0 would mean to sockets that they must not wait at all."""
+
 
 class Deadline:
-    """The end of one fetch; `where` is the host or bucket to name when it passes."""
+    """The end of one fetch, its own or its request's; `where` is the host or bucket to name."""
 
-    def __init__(self, where: str, seconds: float) -> None:
+    def __init__(self, where: str, seconds: float, call: Call) -> None:
         self.where: Final = where
         self._seconds: Final = seconds
+        self._call: Final = call
         self._end: Final = time.monotonic() + seconds
 
     def left(self) -> float:
         """Return the seconds left, more than 0.
 
         Raises:
-            FetchFailed: there are none.
+            FetchFailed: there are none. DeadlineExceeded: nobody waits for the request any longer.
         """
+        self._call.check()
         left = self._end - time.monotonic()
         if left <= 0:
             raise self.passed()
-        return left
+        request = self._call.left()
+        return left if request is None else max(min(left, request), _SHORTEST)
 
     def passed(self) -> FetchFailed:
-        """Return the error of a fetch that took too long."""
+        """Return the error of a fetch that took too long.
+
+        Raises:
+            DeadlineExceeded: it is the request that took too long.
+        """
+        self._call.check()
         return FetchFailed(self.where, f"it took more than {self._seconds:g} seconds")
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 import httpcore
 
 from handler import __version__
+from handler.call import Call
 from handler.sources.addresses import Address
 from handler.sources.allowed import Page
 from handler.sources.limits import Budget, Calls, Deadline, collect
@@ -43,13 +44,14 @@ class Web:
         self._context: Final = ssl.create_default_context()
         self._context.set_alpn_protocols(["http/1.1"])
 
-    def read(self, page: Page, budget: Budget) -> bytes:
+    def read(self, page: Page, budget: Budget, call: Call) -> bytes:
         """Return the file's bytes.
 
         Raises:
             Unfetched: the host has a private address, the fetch failed, the file is too large.
+            DeadlineExceeded: the request took too long.
         """
-        deadline = Deadline(f"the host {page.host}", self._seconds)
+        deadline = Deadline(f"the host {page.host}", self._seconds, call)
         addresses = self._addresses(page, deadline)
         try:
             return self._get(page, addresses, budget, deadline)

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from handler.call import Call
 from handler.errors import ServiceError
 from handler.items import is_remote
 from handler.settings import Settings
@@ -130,7 +131,7 @@ def test_one_request_holds_ten_pictures_of_the_largest_size(
 
 def test_reading_stops_at_the_deadline_though_more_comes() -> None:
     """As it does for a call that was given up, and for thousands of chunks from one packet."""
-    deadline = Deadline("the bucket shop", 0.05)
+    deadline = Deadline("the bucket shop", 0.05, Call())
     with pytest.raises(FetchFailed) as failed:
         collect(iter(lambda: b"", None), 2000, Budget(2000), deadline)
     assert failed.value.reason == "it took more than 0.05 seconds"

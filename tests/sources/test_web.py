@@ -1,12 +1,15 @@
 """https pictures, fetched from a real TLS host that behaves well, badly and worse."""
 
 import re
+import threading
+import time
 from collections.abc import Callable
 
 import pytest
 from pictures import picture
 
-from handler.errors import ServiceError
+from handler.call import Call
+from handler.errors import DeadlineExceeded, ServiceError
 from sources.conftest import MakeSources, refusal
 from sources.scripted import (
     Answer,
@@ -172,3 +175,30 @@ def test_no_answer_takes_longer_than_fetch_seconds(
         "image_fetch_failed",
         "image could not be fetched from the host pictures.example: it took more than 0.5 seconds",
     )
+
+
+@pytest.mark.parametrize("kind", [dripping_body, silence])
+def test_no_fetch_outlasts_its_request(
+    pictures: Host, make: MakeSources, kind: Callable[[Host], Answer]
+) -> None:
+    """Neither those under way nor those that stand in line behind them."""
+    pictures.answers |= {f"/{n}": kind(pictures) for n in range(6)}
+    urls = [(pictures.url(f"/{n}"), f"image[{n}]") for n in range(6)]
+    sources = make(fetch_seconds=30, fetch_concurrency=2)
+    with seconds_at_most(3), pytest.raises(DeadlineExceeded, match="REQUEST_SECONDS"):
+        sources.fetch(urls, Call(deadline=time.monotonic() + 0.5))
+
+
+def test_nothing_more_is_fetched_for_a_client_that_has_gone(
+    pictures: Host, make: MakeSources
+) -> None:
+    call = Call()
+    pictures.answers["/a"] = silence(pictures)
+    pictures.answers["/b"] = whole(b"picture")
+    sources = make(fetch_seconds=0.5, fetch_concurrency=1)
+    urls = [(pictures.url("/a"), "image[0]"), (pictures.url("/b"), "image[1]")]
+    threading.Timer(0.1, call.cancelled.set).start()
+    with pytest.raises(DeadlineExceeded, match="the client has gone"):
+        sources.fetch(urls, call)
+    assert [head.split(b" ")[1] for head in pictures.heads] == [b"/a"]
+    assert sources.fetch(urls[1:]) == [b"picture"]
